@@ -1,0 +1,52 @@
+"""What a compiled model's optimizer is made of: wrappers, schedules, counters, accumulation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from keras.optimizers.schedules import LearningRateSchedule
+
+
+def leaf_optimizers(optimizer: Any) -> list[Any]:
+    """The optimizers that hold a learning rate: through LossScaleOptimizer and MultiOptimizer."""
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        return leaf_optimizers(inner)
+    # MultiOptimizer raises on `.learning_rate`: its parts are in `.optimizers`.
+    parts = getattr(optimizer, "optimizers", None)
+    if parts:
+        return [leaf for part in parts for leaf in leaf_optimizers(part)]
+    return [optimizer]
+
+
+def rate_source(optimizer: Any) -> Any | None:
+    """The schedule or function that a leaf optimizer was built with; None if its rate can be set."""
+    # The public property calls the schedule and returns a tensor: only the private name tells them apart.
+    rate = optimizer._learning_rate
+    return rate if isinstance(rate, LearningRateSchedule) or callable(rate) else None
+
+
+def accumulation_steps(optimizer: Any) -> int:
+    """Batches in one update: `gradient_accumulation_steps`, 1 without.
+
+    Raises:
+        ValueError: If the optimizers of one model accumulate over different numbers of batches.
+    """
+    steps = {leaf.gradient_accumulation_steps or 1 for leaf in leaf_optimizers(optimizer)}
+    if len(steps) > 1:
+        raise ValueError(
+            "All optimizers of a model must have the same `gradient_accumulation_steps`, since one "
+            f"cycle is counted in updates. Received: {sorted(steps)}"
+        )
+    return int(steps.pop())
+
+
+def trained_batches(optimizer: Any) -> int:
+    """How many batches the optimizer has counted (not updates: its position within an accumulation).
+
+    On JAX, only right while the model's variables are in sync, as between two epochs.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    # `iterations` is this number divided by `gradient_accumulation_steps`.
+    return int(np.asarray(inner._iterations))

@@ -1,0 +1,1 @@
+"""CyclicLR and CyclicSchedule: one policy, two ways to apply it."""
