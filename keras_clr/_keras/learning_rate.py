@@ -39,7 +39,11 @@ class LearningRateWriter:
     def read(self) -> float:
         """The rate of the first optimizer."""
         self._sync()
-        return float(keras.ops.convert_to_numpy(self._leaves[0].learning_rate))
+        return float(np.asarray(self._leaves[0].learning_rate))
+
+    def rounded(self, rate: float) -> float:
+        """`rate` as the optimizer's variable holds it."""
+        return float(keras.ops.cast(rate, self._leaves[0].learning_rate.dtype))
 
     def close(self) -> None:
         """Gives back what was borrowed from the model."""
@@ -51,15 +55,19 @@ class LearningRateWriter:
 
 
 class _TensorFlowWriter(LearningRateWriter):
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._variables = [leaf.learning_rate.value for leaf in self._leaves]
+        # Mirrored over replicas, a variable is of another type, with an `assign` of its own kind.
+        self._plain = all(type(variable).__name__ == "ResourceVariable" for variable in self._variables)
+
     def write(self, rate: float) -> None:
-        for leaf in self._leaves:
-            variable = leaf.learning_rate.value
-            # Keras' own assignment converts, checks shapes and reads the variable back: three times the cost.
-            # A variable that is mirrored over replicas has an `assign` of its own kind: the public way there.
-            if type(variable).__name__ == "ResourceVariable":
-                variable.assign(rate, read_value=False)
-            else:
-                leaf.learning_rate = rate
+        if not self._plain:
+            self.assign(rate)
+            return
+        for variable in self._variables:
+            # Keras' own assignment converts, checks the shape and reads the variable back: three times the cost.
+            variable.assign(rate, read_value=False)
 
 
 class _TorchWriter(LearningRateWriter):
@@ -83,6 +91,9 @@ class _JaxWriter(LearningRateWriter):
         self._pending_in: Any = None
         self._places: list[int] = []
         self._step = model.train_function
+        left_behind = getattr(self._step, "__self__", None)
+        if isinstance(left_behind, _JaxWriter):  # By an exception in an earlier `fit`.
+            self._step = left_behind._step
         if self._step is not None:
             self._wrapper = self._with_rate
             model.train_function = self._wrapper

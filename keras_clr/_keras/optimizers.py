@@ -20,6 +20,23 @@ def leaf_optimizers(optimizer: Any) -> list[Any]:
     return [optimizer]
 
 
+def build_parts(model: Any) -> None:
+    """Lets a `MultiOptimizer` that chooses its parts by a function choose them now, not in the first step.
+
+    Raises:
+        ValueError: If it cannot, because the model has no variables yet.
+    """
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if getattr(optimizer, "optimizers", None) != []:
+        return
+    if not model.built:
+        raise ValueError(
+            "The optimizers of this MultiOptimizer are only known when the model is built. Build it before `fit`: "
+            "begin it with `keras.Input(...)`, or call `model.build(...)`."
+        )
+    model.optimizer.build(model.trainable_variables)
+
+
 def rate_source(optimizer: Any) -> Any | None:
     """The schedule or function that a leaf optimizer was built with; None if its rate can be set."""
     # The public property calls the schedule and returns a tensor: only the private name tells them apart.
@@ -49,4 +66,5 @@ def trained_batches(optimizer: Any) -> int:
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     # `iterations` is this number divided by `gradient_accumulation_steps`.
+    # Not int(): a variable that is mirrored over replicas has no such conversion.
     return int(np.asarray(inner._iterations))

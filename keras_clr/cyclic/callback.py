@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from fractions import Fraction
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import keras
 
 from keras_clr._errors import KerasCLRWarning
+from keras_clr._keras.dispatch import end_hooks_in_threads
 from keras_clr._keras.learning_rate import learning_rate_writer
 from keras_clr._keras.messages import print_message
 from keras_clr._keras.optimizers import (
     accumulation_steps,
+    build_parts,
     leaf_optimizers,
     rate_source,
     trained_batches,
@@ -82,9 +85,6 @@ class CyclicLR(Preview, keras.callbacks.Callback):
     [0.01, 0.02, 0.03, 0.04, 0.05, 0.04]
     """
 
-    # Its batch-end hook only notes a number: Keras may run it in a thread and keep dispatching steps on JAX.
-    async_safe = True
-
     def __init__(
         self,
         base_lr: float = 0.001,
@@ -102,6 +102,8 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         verbose: int = 0,
     ) -> None:
         super().__init__()
+        # The batch-end hook only notes a number, so it never makes Keras wait for a step.
+        self.async_safe = end_hooks_in_threads()
         check_choice("step_size_unit", step_size_unit, ("batches", "epochs"))
         check_choice("on_external_change", on_external_change, ("warn", "scale"))
         check_choice("verbose", verbose, (0, 1))
@@ -148,6 +150,7 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         """Checks optimizer and data before anything is changed."""
         model = self.model
         optimizer = model.optimizer
+        build_parts(model)
         for leaf in leaf_optimizers(optimizer):
             source = rate_source(leaf)
             if source is not None:
@@ -158,15 +161,19 @@ class CyclicLR(Preview, keras.callbacks.Callback):
                     "CyclicLR and build the optimizer with `keras_clr.CyclicSchedule(...)`."
                 )
         self._accumulation = accumulation_steps(optimizer)
-        self._writer = learning_rate_writer(model)
         self._steps_per_execution = model.steps_per_execution or 1
-        self._num_batches: int | None = self.params.get("steps")
+        params = self.params or {}  # None in a training loop of one's own.
+        self._num_batches: int | None = params.get("steps")
+        self._epochs: int | None = params.get("epochs")
         if self._in_epochs:
             self._resolve_epochs()
         self._started = False
         self._told_dead = False
         self._written: float | None = None
-        self._warn_if_dead(self._num_batches, self.params.get("epochs"))
+        self._written_before: float | None = None
+        self._warn_if_dead(self._num_batches)
+        # Last, because it changes the model on JAX, and even a warning may be an exception.
+        self._writer = learning_rate_writer(model)
 
     def _resolve_epochs(self) -> None:
         if self._num_batches is None:
@@ -177,12 +184,12 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         steps_per_unit = Fraction(self._num_batches, self._accumulation)
         self._policy = cyclic_policy(**self._arguments, steps_per_unit=steps_per_unit)
 
-    def _warn_if_dead(self, num_batches: int | None, epochs: int | None) -> None:
-        if self._told_dead or not num_batches or not epochs:
+    def _warn_if_dead(self, num_batches: int | None) -> None:
+        if self._told_dead or not num_batches or not self._epochs:
             return
         self._told_dead = True
         updates = num_batches / self._accumulation
-        message = dead_cycle(self.policy, max(1, int(updates * epochs)), updates)
+        message = dead_cycle(self.policy, max(1, int(updates * self._epochs)), updates)
         if message:
             warnings.warn(message, KerasCLRWarning, stacklevel=2)
 
@@ -195,6 +202,7 @@ class CyclicLR(Preview, keras.callbacks.Callback):
             self._clock.start(self._count_to_start_from())
         self._epoch_opens = True
         self._last_begun = -1
+        self._heed_others()
         if self._verbose:
             step = self._clock.epoch_start // self._accumulation
             print_message(
@@ -216,13 +224,13 @@ class CyclicLR(Preview, keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Sets the rate of this batch (of this group with `steps_per_execution`)."""
         if self._epoch_opens:
-            # After every callback's hooks between the epochs, and before we overwrite what they did.
+            # Once more: now every other callback has been asked as well, and we overwrite what they did.
             self._epoch_opens = False
             self._heed_others()
         step = (self._clock.epoch_start + batch) // self._accumulation
         rate = self._rate(step)
         self._writer.write(rate)
-        self._written = rate
+        self._written_before, self._written = self._written, rate
         self._last_begun = batch
         self._history.append(step, rate)
 
@@ -233,14 +241,14 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         if self._written is None:
             return
         found = self._writer.read()
-        # 1 % covers every rounding down to bfloat16, and no callback means less than that.
-        if abs(found - self._written) <= 0.01 * abs(self._written):
+        if math.isclose(found, self._writer.rounded(self._written), rel_tol=1e-6):
             return
         if self._scales_with_others and self._written > 0:
             self._band *= found / self._written
+        changed_from, self._written = self._written, found
         if not self._told_of_change:
             self._told_of_change = True
-            what = f"Another callback changed the learning rate from {self._written:.6g} to {found:.6g}."
+            what = f"Another callback changed the learning rate from {changed_from:.6g} to {found:.6g}."
             consequence = (
                 f" CyclicLR scales its band by such changes: it is now {self._band:.6g} of what was asked for."
                 if self._scales_with_others
@@ -255,9 +263,12 @@ class CyclicLR(Preview, keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Moves the clock on by what was really trained, and logs the rate that was last used."""
-        if self._last_begun < 0:
-            return
-        start = self._clock.epoch_start
+        if self._last_begun >= 0:
+            self._close_epoch()
+        if logs is not None and self._written is not None:
+            logs["learning_rate"] = self._written
+
+    def _close_epoch(self) -> None:
         counted = trained_batches(self.model.optimizer) - self._counted
         length = self._clock.end_epoch(
             num_batches=self._num_batches,
@@ -266,20 +277,16 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         )
         if length <= self._last_begun:
             # The last begin hook was for a batch that was not there: nothing used its rate.
-            self._history.forget_last((start + self._last_begun) // self._accumulation)
-            self._take_back_rate(start, length)
-        if logs is not None and self._written is not None:
-            logs["learning_rate"] = self._written
+            self._history.forget_last()
+            self._take_back_rate()
         if self._num_batches is None and length:
-            self._warn_if_dead(length, self.params.get("epochs"))
+            self._warn_if_dead(length)
 
-    def _take_back_rate(self, start: int, length: int) -> None:
-        """Puts the rate of the last trained group back, so that loggers and saved models hold what was used."""
-        if length == 0:
-            return
-        last_group = (length - 1) // self._steps_per_execution * self._steps_per_execution
-        self._written = self._rate((start + last_group) // self._accumulation)
-        self._writer.assign(self._written)
+    def _take_back_rate(self) -> None:
+        """Puts the rate of the last trained batch back, so that loggers and saved models hold what was used."""
+        self._written = self._written_before
+        if self._written is not None:
+            self._writer.assign(self._written)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Remembers where the clock stands, for a further `fit` on the same model."""

@@ -28,9 +28,9 @@ class BoundedHistory:
                 self.rates.append(rate)
         self._seen += 1
 
-    def forget_last(self, step: int) -> None:
-        """Takes the newest record back, which was for `step`: that batch was not trained after all."""
+    def forget_last(self) -> None:
+        """Takes the newest record back: that batch was not trained after all."""
         self._seen -= 1
-        if self.steps and self.steps[-1] == step:
+        if self._seen % self._stride == 0:  # Else it was not kept in the first place.
             self.steps.pop()
             self.rates.pop()

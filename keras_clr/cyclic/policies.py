@@ -169,12 +169,8 @@ def cyclic_policy(
     if scale_fn is not None:
         _check_scale_fn(scale_fn, scale_mode)
     up = _length("step_size", step_size, steps_per_unit)
-    if step_size_down is None:
-        up = down = _coarsen(up, 2 * up, root=2)
-    else:
-        down = _length("step_size_down", step_size_down, steps_per_unit)
-        period = up + down
-        up, down = _coarsen(up, period, root=4), _coarsen(down, period, root=4)
+    down = up if step_size_down is None else _length("step_size_down", step_size_down, steps_per_unit)
+    up, down = _countable(up, down)
     return CyclicPolicy(base_lr, max_lr, up, down, mode, gamma, scale_fn, scale_mode, wave)
 
 
@@ -226,7 +222,12 @@ def _check_scale_fn(scale_fn: ScaleFn, scale_mode: str) -> None:
     if not callable(scale_fn):
         raise TypeError(f"Argument `scale_fn` must be callable. Received: scale_fn={scale_fn!r}")
     first = 1 if scale_mode == "cycle" else 0
-    value = scale_fn(first)
+    try:
+        value = scale_fn(first)
+    except (ArithmeticError, ValueError) as error:  # As 1 / x and log(x) do at the first step, which is 0.
+        raise ValueError(
+            f"Argument `scale_fn` must return a finite number. Received: scale_fn({first}) raised {error!r}"
+        ) from error
     try:
         finite = math.isfinite(float(value))
     except (TypeError, ValueError):
@@ -244,10 +245,16 @@ def _length(name: str, value: float, steps_per_unit: Fraction) -> Fraction:
     return length
 
 
-def _coarsen(length: Fraction, period: Fraction, root: int) -> Fraction:
-    """The nearest fraction that the graph's 32-bit integers can count with.
+def _countable(up: Fraction, down: Fraction) -> tuple[Fraction, Fraction]:
+    """The nearest lengths that the graph's 32-bit integers can count with: mostly the lengths themselves.
 
-    There, period * ticks_per_step**2 has to stay below 2**31. The ticks are the denominator itself when
-    both halves are equal (root 2), and at worst the product of both denominators otherwise (root 4).
+    There, period * ticks_per_step**2 has to stay below 2**31.
     """
-    return length.limit_denominator(max(1, int((LAST_STEP / period) ** (1 / root))))
+    period = up + down
+    if period * math.lcm(up.denominator, down.denominator) ** 2 <= LAST_STEP:
+        return up, down
+    ticks = math.isqrt(LAST_STEP // math.ceil(period + 1))  # Rounding adds less than one step to the period.
+    if up == down:
+        nearest = up.limit_denominator(ticks)
+        return nearest, nearest
+    return Fraction(round(up * ticks), ticks), Fraction(round(down * ticks), ticks)

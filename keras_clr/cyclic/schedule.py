@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import Any
 
 import keras
@@ -118,11 +119,10 @@ class CyclicSchedule(Preview, keras.optimizers.schedules.LearningRateSchedule):
 
 def _refuse_unsavable(scale_fn: Any) -> None:
     """Keras writes a lambda into a saved model without complaint, and cannot read it back."""
-    name = getattr(scale_fn, "__qualname__", "")
-    if not name or "<" in name:
+    if not isinstance(scale_fn, FunctionType) or "<" in scale_fn.__qualname__:
         raise ValueError(
             "Argument `scale_fn` of CyclicSchedule must be a named function at the top level of a module: a lambda, "
-            "a nested function or a partial could be saved with the model but not loaded. Received: "
+            "a nested function, a method or a partial could be saved with the model but not loaded. Received: "
             f"scale_fn={scale_fn!r}. Write\n"
             "    @keras.saving.register_keras_serializable()\n"
             "    def my_scale(x):\n"

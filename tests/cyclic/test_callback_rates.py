@@ -1,0 +1,439 @@
+"""`CyclicLR` by its effect: which rate trained which batch, in every way that Keras runs a step."""
+
+import keras
+import numpy as np
+import pytest
+from cyclic.spelling import (
+    doubling_clr,
+    fit,
+    mean_prediction,
+    spelling_model,
+    steps_used,
+    trained_in_order,
+    unit_vectors,
+    updates,
+)
+
+from keras_clr import CyclicLR
+
+
+class TestWaysToRunAStep:
+    """Batch k uses lr(k), however the step is compiled."""
+
+    @pytest.mark.parametrize("compile_arguments", [{}, {"run_eagerly": True}, {"jit_compile": False}])
+    def test_plain(self, compile_arguments):
+        """Batch k uses lr(k) over several epochs."""
+        model = spelling_model(4, **compile_arguments)
+        fit(model, [doubling_clr()], epochs=3)
+        assert steps_used(model) == trained_in_order([0, 1, 2, 3] * 3)
+
+    # torch.compile itself uses what torch has deprecated.
+    @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+    def test_jit_compile(self):
+        """Batch k uses lr(k) when the whole step is compiled: the rate is not baked in."""
+        model = spelling_model(4, jit_compile=True)
+        fit(model, [doubling_clr()], epochs=2)
+        assert steps_used(model) == trained_in_order([0, 1, 2, 3] * 2)
+
+    @pytest.mark.parametrize("steps_per_execution", [1, 2, 4, 5])
+    def test_steps_per_execution(self, steps_per_execution, backend):
+        """A group of batches uses the rate of its first batch, and an epoch that ends within a group shifts nothing."""
+        model = spelling_model(5, steps_per_execution=steps_per_execution)
+        if backend == "torch" and steps_per_execution > 1:
+            with pytest.raises(ValueError, match="`steps_per_execution` must be 1 with the PyTorch backend"):
+                fit(model, [doubling_clr()])
+            return
+        fit(model, [doubling_clr()], epochs=3)
+        group_starts = [batch - batch % steps_per_execution for batch in range(5)]
+        assert steps_used(model) == [[start, 5 + start, 10 + start] for start in group_starts]
+
+    @pytest.mark.parametrize("num_batches", [4, 3])
+    def test_gradient_accumulation(self, num_batches):
+        """The position counts updates, also when an update reaches over two epochs."""
+        model = spelling_model(num_batches, keras.optimizers.SGD(0.25, gradient_accumulation_steps=2))
+        fit(model, [doubling_clr()], epochs=2)
+        order = list(range(num_batches)) * 2
+        assert steps_used(model, accumulation=2) == trained_in_order(order, accumulation=2)
+
+    def test_verbatim(self):
+        """The call of many old scripts works, and trains with its rates."""
+        clr = CyclicLR(base_lr=0.000005, max_lr=0.0003, step_size=200.0)
+        model = spelling_model(3)
+        fit(model, [clr])
+        assert updates(model) == pytest.approx([5e-6, 5e-6 + 2.95e-4 / 200, 5e-6 + 2 * 2.95e-4 / 200], rel=1e-6)
+
+    def test_defaults_are_the_old_ones(self):
+        """Without arguments: 0.001 to 0.006 in 2000 batches."""
+        policy = CyclicLR().policy
+        assert [policy(step) for step in (0, 1000, 2000, 4000)] == pytest.approx([0.001, 0.0035, 0.006, 0.001])
+
+    def test_positional_arguments(self):
+        """The first seven arguments keep the order of the well-known callback."""
+        clr = CyclicLR(0.1, 0.9, 4, "triangular", 1.0, lambda x: 0.5**x, "iterations")
+        assert clr.policy(2) == pytest.approx(0.1 + 0.8 * 0.5 * 0.25)
+        assert CyclicLR(0.1, 0.9, 4, "exp_range", 0.5).policy(2) == pytest.approx(0.1 + 0.8 * 0.5 * 0.25)
+
+    def test_optimizers_with_slots(self):
+        """Adam's first update moves a weight by the rate, whatever the gradient: it is lr(0)."""
+        model = spelling_model(1, keras.optimizers.Adam(0.25))
+        fit(model, [CyclicLR(1e-3, 1e-2, 4)])
+        assert updates(model) == pytest.approx([1e-3], rel=1e-3)
+
+    def test_model_without_an_input_shape(self):
+        """A model that is built by its first batch has the right rate for that batch already."""
+        model = keras.Sequential([keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="spelled")])
+        model.compile(keras.optimizers.SGD(0.25), loss=mean_prediction)
+        x, y = unit_vectors(3)
+        model.fit(x, y, batch_size=1, shuffle=False, verbose=0, callbacks=[doubling_clr()])
+        assert steps_used(model) == trained_in_order([0, 1, 2])
+
+    def test_the_last_rate_stays(self):
+        """After training, the optimizer holds the rate that was last used."""
+        model = spelling_model(3)
+        fit(model, [doubling_clr()])
+        assert float(model.optimizer.learning_rate) == 4.0
+
+
+class TestSkippedUpdates:
+    """mixed_float16: a batch whose gradients overflow changes nothing, but it was a batch."""
+
+    @pytest.fixture
+    def overflowing(self):
+        """A model with loss scaling, and data whose second batch overflows."""
+        keras.config.set_dtype_policy("mixed_float16")
+        model = spelling_model(4)
+        assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+        x, y = unit_vectors(4)
+        x[1, 1] = np.inf
+        return model, {"x": x, "y": y}
+
+    def test_the_clock_goes_on(self, overflowing):
+        """Batches after a skipped one use the rate of their own number, in this epoch and the next."""
+        model, data = overflowing
+        fit(model, [doubling_clr()], epochs=2, **data)
+        assert steps_used(model) == [[0, 4], [], [2, 6], [3, 7]]
+        assert int(model.optimizer.iterations) == 6
+
+    def test_the_clock_goes_on_in_the_next_fit(self, overflowing):
+        """The same callback goes on at the true batch number, which the optimizer does not know."""
+        model, data = overflowing
+        clr = doubling_clr()
+        fit(model, [clr], **data)
+        fit(model, [clr], epochs=2, **data)
+        assert steps_used(model) == [[0, 4, 8], [], [2, 6, 10], [3, 7, 11]]
+
+    def test_a_new_callback_asks_the_optimizer(self, overflowing):
+        """A new callback can only start from the optimizer's count, which misses the skipped batch."""
+        model, data = overflowing
+        fit(model, [doubling_clr()], **data)
+        fit(model, [doubling_clr()], **data)
+        assert steps_used(model) == [[0, 3], [], [2, 5], [3, 6]]
+
+
+class TestSeveralFits:
+    """The clock is the model's, not the callback's."""
+
+    @pytest.mark.parametrize("new_callback", [False, True])
+    def test_two_fits(self, new_callback):
+        """A second fit goes on where the first ended, with the same callback and with a new one."""
+        model = spelling_model(3)
+        clr = doubling_clr()
+        fit(model, [clr], epochs=2)
+        fit(model, [doubling_clr() if new_callback else clr], epochs=2)
+        assert steps_used(model) == trained_in_order([0, 1, 2] * 4)
+
+    def test_a_fit_without_it_in_between(self):
+        """Batches that were trained without CyclicLR count as well: it goes on where the weights are."""
+        model = spelling_model(2)
+        clr = doubling_clr()
+        fit(model, [clr])
+        model.optimizer.learning_rate = 0.0
+        fit(model)
+        fit(model, [clr])
+        assert steps_used(model) == [[0, 4], [1, 5]]
+
+    def test_initial_epoch(self):
+        """initial_epoch moves nothing by itself: a fresh optimizer starts the cycle at its beginning."""
+        model = spelling_model(3)
+        fit(model, [doubling_clr()], epochs=6, initial_epoch=4)
+        assert steps_used(model) == trained_in_order([0, 1, 2] * 2)
+
+    def test_recompiling_starts_again(self):
+        """A new optimizer has trained nothing: the cycle starts again, also for the same callback."""
+        model = spelling_model(3)
+        clr = doubling_clr()
+        fit(model, [clr])
+        model.compile(keras.optimizers.SGD(0.25), loss=mean_prediction)
+        model.get_layer("spelled").set_weights([np.zeros((3, 1))])
+        fit(model, [clr])
+        assert steps_used(model) == trained_in_order([0, 1, 2])
+
+    def test_one_callback_for_two_models(self):
+        """Each model is at its own place in the cycle."""
+        first, second = spelling_model(3), spelling_model(3)
+        clr = doubling_clr()
+        for model in (first, second, first):
+            fit(model, [clr])
+        assert steps_used(first) == trained_in_order([0, 1, 2] * 2)
+        assert steps_used(second) == trained_in_order([0, 1, 2])
+
+    def test_stopped_within_an_epoch(self):
+        """After `stop_training` in mid-epoch, the next fit goes on with the next batch's rate."""
+
+        class Stop(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                self.model.stop_training = batch == 1
+
+        model = spelling_model(4)
+        clr = doubling_clr()
+        fit(model, [clr, Stop()])
+        fit(model, [clr])
+        assert steps_used(model) == trained_in_order([0, 1, 0, 1, 2, 3])
+
+
+class Counting(keras.Sequential):
+    """A model with a training step of its own."""
+
+    steps_made = 0
+
+    def train_step(self, *args, **kwargs):
+        self.steps_made += 1
+        return super().train_step(*args, **kwargs)
+
+
+class Wrapping(keras.Sequential):
+    """A model with a train function of its own."""
+
+    calls_made = 0
+
+    def make_train_function(self, force=False):
+        if self.train_function is not None and not force:
+            return
+        super().make_train_function(force)
+        inner = self.train_function
+
+        def counted(*args):
+            self.calls_made += 1
+            return inner(*args)
+
+        self.train_function = counted
+
+
+class TestCustomTraining:
+    """Models that train in their own way."""
+
+    def test_train_step(self):
+        """A train_step of one's own is used, with the right rates."""
+        model = spelling_model(3, model_class=Counting)
+        fit(model, [doubling_clr()], epochs=2)
+        assert steps_used(model) == trained_in_order([0, 1, 2] * 2)
+        assert model.steps_made > 0
+
+    def test_train_function(self):
+        """A train function of one's own is called for every batch, and is still there afterwards."""
+        model = spelling_model(3, model_class=Wrapping)
+        model.make_train_function()
+        own = model.train_function
+        fit(model, [doubling_clr()], epochs=2)
+        assert steps_used(model) == trained_in_order([0, 1, 2] * 2)
+        assert model.calls_made == 6
+        assert model.train_function is own
+
+    def test_train_function_is_given_back(self):
+        """After training, the model has the very train function that it had before."""
+        model = spelling_model(3)
+        fit(model)
+        before = model.train_function
+        fit(model, [doubling_clr()])
+        assert model.train_function is before
+
+    def test_train_function_is_given_back_after_crashes(self):
+        """Crashed runs cannot give anything back; the next whole run does, however many they were."""
+        model = spelling_model(3)
+        fit(model)
+        before = model.train_function
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="boom"):
+                fit(model, [doubling_clr(), Boom(1)], epochs=2)
+        fit(model, [CyclicLR()])
+        assert model.train_function is before
+
+    def test_training_loop_of_ones_own(self):
+        """In a loop around train_on_batch that calls the hooks itself, batch k uses lr(k)."""
+        model = spelling_model(3)
+        x, y = unit_vectors(3)
+        callbacks = keras.callbacks.CallbackList([doubling_clr()], model=model)
+        callbacks.on_train_begin()
+        for epoch in range(2):
+            callbacks.on_epoch_begin(epoch)
+            for k in range(3):
+                callbacks.on_train_batch_begin(k)
+                model.train_on_batch(x[k : k + 1], y[k : k + 1])
+                callbacks.on_train_batch_end(k)
+            callbacks.on_epoch_end(epoch)
+        callbacks.on_train_end()
+        assert steps_used(model) == trained_in_order([0, 1, 2] * 2)
+
+    @pytest.mark.parametrize("when", ["on_train_begin", "on_epoch_begin", "on_train_batch_begin"])
+    def test_train_function_replaced_by_others(self, when):
+        """Another callback that makes the model compile its step anew does not cost a single rate."""
+
+        class Remake(keras.callbacks.Callback):
+            def remake(self, *args, **kwargs):
+                self.model.make_train_function(force=True)
+
+        setattr(Remake, when, Remake.remake)
+        model = spelling_model(3)
+        fit(model, [doubling_clr(), Remake()], epochs=3)
+        assert steps_used(model) == trained_in_order([0, 1, 2] * 3)
+
+
+class TestCompilations:
+    """Changing the rate does not make the backend compile again."""
+
+    def test_no_tracing(self, backend):
+        """A training step that was traced once is not traced again for CyclicLR, nor after it."""
+        if backend == "torch":
+            pytest.skip("torch does not trace: it calls the loss for every batch")
+        traces = []
+
+        def loss(y_true, y_pred):
+            traces.append(1)
+            return mean_prediction(y_true, y_pred)
+
+        model = spelling_model(3)
+        model.compile(keras.optimizers.SGD(0.25), loss=loss)
+        fit(model)
+        assert traces
+        traces.clear()
+        fit(model, [doubling_clr()], epochs=2)
+        fit(model)
+        assert traces == []
+
+    def test_no_compilation_on_jax(self, backend, caplog):
+        """A step that was compiled once is not compiled again for another kind of rate."""
+        if backend != "jax":
+            pytest.skip("it reads the log of JAX")
+        import jax
+
+        def compilations():
+            caplog.clear()
+            fit(model, [doubling_clr()], epochs=2)
+            return [r.getMessage() for r in caplog.records if r.getMessage().startswith("Finished XLA compilation")]
+
+        model = spelling_model(3)
+        with jax.log_compiles():
+            assert any("train_step" in message for message in compilations())
+            assert compilations() == []
+
+    def test_no_synchronization_on_jax(self, backend):
+        """On JAX, the trainer's state is not put back into the variables for every batch: that is what costs."""
+        if backend != "jax":
+            pytest.skip("only JAX keeps the state apart")
+
+        def real_syncs(num_batches):
+            model = spelling_model(num_batches)
+            syncs = []
+            sync = model.jax_state_sync
+
+            def counted():
+                if not model._jax_state_synced:
+                    syncs.append(1)
+                sync()
+
+            model.jax_state_sync = counted
+            fit(model, [CyclicLR()], epochs=2)
+            return len(syncs)
+
+        assert real_syncs(12) == real_syncs(3)
+
+
+class Touch(keras.callbacks.Callback):
+    """Asks for the model in every hook: on JAX that puts the trainer's state back into the variables."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model.optimizer.iterations  # noqa: B018 - looking is the point
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.optimizer.iterations  # noqa: B018
+
+
+class Boom(keras.callbacks.Callback):
+    """Raises before a batch of the second epoch."""
+
+    def __init__(self, batch):
+        super().__init__()
+        self.at = batch
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if (self.epoch, batch) == (1, self.at):
+            raise RuntimeError("boom")
+
+
+class TestOthersInTheLoop:
+    """Other callbacks in the same run, well behaved or not."""
+
+    @pytest.mark.parametrize("position", [0, 1])
+    def test_others_look_at_the_model(self, position):
+        """Callbacks that ask for the model before or after us change no rate."""
+        callbacks = [doubling_clr()]
+        callbacks.insert(position, Touch())
+        model = spelling_model(3)
+        fit(model, callbacks, epochs=3)
+        assert steps_used(model) == trained_in_order([0, 1, 2] * 3)
+
+    @pytest.mark.parametrize("every", [2, 3])
+    def test_others_look_now_and_then(self, every):
+        """A callback that asks for the model at some batches changes no rate, before them or after."""
+
+        class Sometimes(keras.callbacks.Callback):
+            def on_train_batch_begin(self, batch, logs=None):
+                if batch % every == 0:
+                    self.model.optimizer.iterations  # noqa: B018
+
+        model = spelling_model(5)
+        fit(model, [doubling_clr(), Sometimes()], epochs=3)
+        assert steps_used(model) == trained_in_order([0, 1, 2, 3, 4] * 3)
+
+    @pytest.mark.parametrize("batch", [0, 1, 2])
+    def test_after_a_crash_the_next_fit_is_its_own(self, batch):
+        """A rate that a crash kept from being used does not reach a later fit without CyclicLR."""
+        model = spelling_model(3)
+        with pytest.raises(RuntimeError, match="boom"):
+            fit(model, [doubling_clr(), Boom(batch)], epochs=2)
+        model.get_layer("spelled").set_weights([np.zeros((3, 1))])
+        own = float(model.optimizer.learning_rate)
+        fit(model)
+        assert updates(model).tolist() == [own] * 3
+
+    @pytest.mark.parametrize("batch", [0, 1, 2])
+    def test_after_a_crash_the_cycle_goes_on(self, batch):
+        """The next fit with CyclicLR goes on after the batches that were trained before the crash."""
+        model = spelling_model(3)
+        clr = doubling_clr()
+        with pytest.raises(RuntimeError, match="boom"):
+            fit(model, [clr, Boom(batch)], epochs=2)
+        fit(model, [clr])
+        assert steps_used(model) == trained_in_order([0, 1, 2, *range(batch), 0, 1, 2])
+
+    def test_a_crash_in_the_data(self):
+        """An exception while the next batch is fetched leaves nothing behind either."""
+        x, y = unit_vectors(3)
+
+        def broken():
+            yield x[:1], y[:1]
+            yield x[1:2], y[1:2]
+            yield x[2:], y[2:]
+            raise OSError("disk")
+
+        model = spelling_model(3)
+        with pytest.raises(Exception, match="disk"):
+            fit(model, [doubling_clr()], data=broken())
+        assert steps_used(model) == trained_in_order([0, 1, 2])
+        fit(model, [doubling_clr()])
+        counted = int(model.optimizer.iterations) - 3
+        assert steps_used(model) == [[k, counted + k] for k in range(3)]

@@ -1,0 +1,106 @@
+"""`CyclicLR` across the end of a process: crashes, `BackupAndRestore`, saved models and weights."""
+
+import keras
+import numpy as np
+import pytest
+from cyclic.spelling import doubling_clr, fit, spelling_model, steps_used, trained_in_order
+
+NUM_BATCHES = 4
+EPOCHS = 3
+
+
+class Crash(keras.callbacks.Callback):
+    """Ends the run after some batches of the second epoch, as a power cut would."""
+
+    def __init__(self, batch):
+        super().__init__()
+        self.at = batch
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if (self.epoch, batch) == (1, self.at):
+            raise RuntimeError("power cut")
+
+
+class Resumed(keras.callbacks.Callback):
+    """Notes with how many batches behind it the run goes on. To be listed last."""
+
+    trained = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.trained is None:
+            self.trained = int(self.model.optimizer.iterations)
+
+
+@pytest.mark.parametrize("clr_first", [True, False])
+@pytest.mark.parametrize("save_freq", ["epoch", 3])
+def test_backup_and_restore(save_freq, clr_first, tmp_path):
+    """After a crash in mid-epoch, the rates by number of updates are those of an undisturbed run, in either order."""
+
+    def run(*others):
+        callbacks = [doubling_clr(), keras.callbacks.BackupAndRestore(tmp_path / "backup", save_freq=save_freq)]
+        model = spelling_model(NUM_BATCHES)
+        fit(model, [*(callbacks if clr_first else reversed(callbacks)), *others], epochs=EPOCHS)
+        return model
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(Crash(batch=3))
+    resumed = Resumed()
+    model = run(resumed)
+
+    expected_start = NUM_BATCHES if save_freq == "epoch" else 2 * save_freq
+    assert resumed.trained == expected_start
+    before_the_crash = [k % NUM_BATCHES for k in range(resumed.trained)]
+    # Keras repeats the second epoch from its first batch.
+    after_it = list(range(NUM_BATCHES)) * (EPOCHS - 1)
+    assert steps_used(model) == trained_in_order(before_the_crash + after_it)
+
+
+def test_backup_and_restore_in_the_same_process(tmp_path):
+    """Model and callback survive the crash: the backup's count wins over what the callback remembers."""
+    model, clr = spelling_model(NUM_BATCHES), doubling_clr()
+    fit(model, [clr])  # The callback now remembers the end of a fit.
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(model, [clr, keras.callbacks.BackupAndRestore(tmp_path / "backup"), Crash(batch=2)], epochs=EPOCHS)
+    fit(model, [clr, keras.callbacks.BackupAndRestore(tmp_path / "backup")], epochs=EPOCHS)
+    assert steps_used(model) == trained_in_order(list(range(NUM_BATCHES)) * (1 + EPOCHS))
+
+
+@pytest.mark.parametrize("accumulation", [None, 2])
+def test_saved_model(accumulation, tmp_path):
+    """A model from a .keras file goes on with the next rate, with a callback that has never seen it."""
+    model = spelling_model(NUM_BATCHES, keras.optimizers.SGD(0.25, gradient_accumulation_steps=accumulation))
+    fit(model, [doubling_clr()], epochs=2)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    fit(loaded, [doubling_clr()])
+    order = list(range(NUM_BATCHES)) * 3
+    used = steps_used(loaded, accumulation=accumulation or 1)
+    assert used == trained_in_order(order, accumulation=accumulation or 1)
+
+
+def test_model_saved_within_training(tmp_path):
+    """ModelCheckpoint at the end of an epoch holds the rate and the position of that moment."""
+    model = spelling_model(NUM_BATCHES)
+    path = str(tmp_path / "{epoch}.keras")
+    fit(model, [doubling_clr(), keras.callbacks.ModelCheckpoint(path)], epochs=2)
+    loaded = keras.saving.load_model(path.format(epoch=1))
+    assert float(loaded.optimizer.learning_rate) == 2.0 ** (NUM_BATCHES - 1)
+    fit(loaded, [doubling_clr()])
+    assert steps_used(loaded) == trained_in_order(list(range(NUM_BATCHES)) * 2)
+
+
+def test_weights_alone_start_again(tmp_path):
+    """A fresh optimizer knows nothing of the training behind loaded weights: the cycle starts at its beginning."""
+    model = spelling_model(NUM_BATCHES)
+    fit(model, [doubling_clr()])
+    model.save_weights(tmp_path / "model.weights.h5")
+    fresh = spelling_model(NUM_BATCHES)
+    fresh.load_weights(tmp_path / "model.weights.h5", skip_mismatch=False)
+    trained = int(fresh.optimizer.iterations)
+    fresh.get_layer("spelled").set_weights([np.zeros((NUM_BATCHES, 1))])
+    fit(fresh, [doubling_clr()])
+    assert steps_used(fresh) == [[trained + k] for k in range(NUM_BATCHES)]
