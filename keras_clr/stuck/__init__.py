@@ -1,0 +1,1 @@
+"""Detects training that is frozen at chance, and says why: `StuckDetector`, `Diagnosis`, `Finding`."""

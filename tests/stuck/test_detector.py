@@ -1,0 +1,205 @@
+"""Sick runs are called frozen, with the reason; their healthy twins are not."""
+
+import keras
+import numpy as np
+import pytest
+from stuck.builders import FAR, balanced_data, classifier, run, verdicts
+
+from keras_clr import CyclicLR
+from keras_clr._errors import StuckTrainingError
+from keras_clr._keras.gradients import GradientProbe
+from keras_clr.stuck.checks import Probe
+from keras_clr.stuck.detector import StuckDetector
+from keras_clr.stuck.diagnosis import State
+
+
+def watched(model, data, probe_data=None, **fit_arguments):
+    """The detector after a fit in which a verdict of "frozen" would have been an error."""
+    detector = StuckDetector(probe_data or data, on_stuck="raise")
+    run(model, detector, data, **fit_arguments)
+    return detector
+
+
+def is_without_gradient(model, data):
+    """True if the certificate's first condition holds: what else must keep the detector from its verdict."""
+    return GradientProbe.of(model).read(Probe(*data).batches(model, 32), num_draws=1).zero
+
+
+def test_a_saturated_run_is_frozen_and_says_why():
+    """All outputs saturated on one class, half of them wrong: frozen at the second epoch end, the clip named."""
+    data = balanced_data(96)
+    detector = StuckDetector(data)
+    with verdicts() as messages:
+        run(classifier(), detector, data, epochs=4)
+    assert len(messages) == 1
+    assert messages[0].startswith("Epoch 2: StuckDetector: frozen (saturated-clipped-loss). All 96 probe samples")
+    assert detector.stuck_epoch_ == 1
+    assert detector.diagnosis_.state is State.FROZEN
+    (finding,) = detector.diagnosis_.findings
+    assert (finding.code, finding.confidence) == ("saturated-clipped-loss", "certificate")
+    assert (finding.numbers["num_wrong"], finding.numbers["num_right"]) == (48, 48)
+    assert finding.numbers["loss_per_wrong_answer"] == pytest.approx(16.118, abs=1e-2)
+    assert finding.numbers["logit_spread"] == pytest.approx(FAR, rel=0.05)
+    assert "8.0590 = (1 - accuracy) x 16.118" in finding.sentence
+    assert detector.diagnosis_.evidence["training_accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("labels", ["sparse", "binary"])
+def test_the_other_cross_entropies_clip_as_well(labels):
+    """Class numbers and a single sigmoid unit: frozen for the same reason, with the loss of the same kind to take."""
+    data = balanced_data(96, labels="sparse")
+    if labels == "sparse":
+        model = classifier(loss="sparse_categorical_crossentropy")
+    else:
+        tail = [keras.layers.Dense(1, "sigmoid", name="head"), keras.layers.Reshape((1,))]
+        model = keras.Sequential([keras.Input((4,)), *tail])
+        model.get_layer("head").bias.assign([FAR])
+        model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+    detector = StuckDetector(data)
+    with verdicts() as messages:
+        run(model, detector, data)
+    assert len(messages) == 1
+    (finding,) = detector.diagnosis_.findings
+    assert finding.code == "saturated-clipped-loss"
+    assert {"sparse": "SparseCategorical", "binary": "Binary"}[labels] + "Crossentropy(from_logits=True)" in finding.fix
+    # A sigmoid saturates at its upper end, where a wrong answer costs a little less.
+    price = {"sparse": 16.118, "binary": 15.942}[labels]
+    assert finding.numbers["loss_per_wrong_answer"] == pytest.approx(price, abs=1e-2)
+
+
+def test_a_dead_network_is_frozen_for_an_unknown_reason():
+    """No unit of the output is alive and the loss has no clip: frozen, and the cause is said to be unknown."""
+    x, y = balanced_data(96, labels="sparse")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "relu", name="head")])
+    model.get_layer("head").bias.assign([-FAR])
+    model.compile("adam", "mse", metrics=["binary_accuracy"])
+    detector = StuckDetector((x, y))
+    with verdicts() as messages:
+        run(model, detector, (x, y))
+    assert len(messages) == 1
+    assert detector.diagnosis_.findings[0].code == "zero-gradient"
+    assert "Why is not known" in detector.diagnosis_.findings[0].sentence
+
+
+def test_the_same_weights_with_logits_learn():
+    """The twin of the saturated run, its loss computed from logits, learns and is said to."""
+    data = balanced_data(96)
+    model = classifier(from_logits=True, rate=20.0)
+    assert watched(model, data, epochs=12).diagnosis_.state is State.LEARNING
+
+
+@pytest.mark.parametrize("rate", [1e-9, 0.0], ids=["slow", "rate 0"])
+def test_a_run_that_only_goes_slowly_is_not_frozen(rate):
+    """At chance for hundreds of samples, at a tiny rate or none: at chance so far, and no more than that."""
+    _, y = balanced_data(96)
+    model = classifier(bias=(1.0, 0.0, 0.0), rate=rate)
+    detector = StuckDetector((np.zeros((96, 4)), y), on_stuck="raise", false_alarm=0.05)
+    run(model, detector, (np.zeros((96, 4)), y), epochs=8)
+    assert detector.diagnosis_.state is State.AT_CHANCE
+    assert detector.diagnosis_.findings == ()
+    assert detector.diagnosis_.evidence["samples_so_far"] == 768
+
+
+def test_the_bottom_of_a_cycle_is_not_frozen():
+    """A cycle that starts at next to nothing: at chance while it is down there, learning when it has risen."""
+    data = balanced_data(96)
+    cycle = CyclicLR(base_lr=1e-9, max_lr=0.5, step_size=40)
+    model = classifier(bias=(4.0, 0.0, 0.0))
+    model.get_layer("head").kernel.assign(np.zeros((4, 3)))
+    states, detector = [], StuckDetector(data, on_stuck="raise", false_alarm=0.5)
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: states.append(detector.diagnosis_.state))
+    model.fit(*data, epochs=14, batch_size=32, verbose=0, callbacks=[cycle, detector, note])
+    assert states[2] is State.AT_CHANCE
+    assert states[-1] is State.LEARNING
+
+
+def test_a_perfectly_trained_saturated_run_is_not_frozen():
+    """All right and saturated, so without any gradient: it has learned everything."""
+    x, y = balanced_data(96)
+    model = classifier(bias=(0.0, 0.0, -FAR))
+    model.get_layer("head").kernel.assign([[-FAR, FAR, 0.0], *[[0.0] * 3] * 3])
+    x[:, 0] = np.where(y[:, 1] == 1, 2.0, -2.0)
+    detector = watched(model, (x, y))
+    assert is_without_gradient(model, (x, y))
+    assert detector.diagnosis_.state is State.LEARNING
+
+
+def test_a_run_that_knows_its_training_data_by_heart_is_not_frozen():
+    """All right in training, at chance on the probe, saturated, no gradient: no failure of the optimisation."""
+    x, y = balanced_data(96)
+    model = classifier(bias=(0.0, 0.0, -FAR))
+    model.get_layer("head").kernel.assign([[-FAR, FAR, 0.0], *[[0.0] * 3] * 3])
+    x[:, 0] = np.where(y[:, 1] == 1, 2.0, -2.0)
+    other = x, y[np.random.default_rng(1).permutation(96)]
+    detector = watched(model, (x, y), probe_data=other)
+    assert is_without_gradient(model, other)
+    assert detector.diagnosis_.state is State.LEARNING
+
+
+def test_regularisation_that_moves_saturated_weights_is_no_standstill():
+    """Saturated, but L2 pulls at the weights: it moves, so there is no certificate."""
+    data = balanced_data(96)
+    model = classifier(extra=[keras.layers.Dense(4, kernel_regularizer=keras.regularizers.L2(1e-3))])
+    assert watched(model, data).diagnosis_.findings == ()
+
+
+def imbalanced_data(num_samples=400):
+    x, _ = balanced_data(num_samples)
+    classes = np.arange(num_samples) % 20 == 0
+    x[:, 0] += 3.0 * classes
+    return x, np.eye(3, dtype="float32")[classes.astype(int)]
+
+
+@pytest.mark.parametrize("bias", [(2.0, 0.0, 0.0), (FAR, 0.0, 0.0)], ids=["healthy", "saturated"])
+def test_a_run_at_the_majority_share_is_frozen_only_if_it_cannot_move(bias):
+    """95 % right by always answering the majority is chance; with a gradient it may go on, without it is frozen."""
+    data = imbalanced_data()
+    model = classifier(bias=bias, rate=1e-9)
+    model.get_layer("head").kernel.assign(np.zeros((4, 3)))
+    detector = StuckDetector(data)
+    with verdicts() as messages:
+        run(model, detector, data, epochs=2)
+    assert len(messages) == (bias[0] == FAR)
+    assert detector.diagnosis_.chance.accuracy == 0.95
+    assert detector.diagnosis_.evidence["training_accuracy"] == 0.95
+    assert detector.diagnosis_.evidence["probe_accuracy"] == pytest.approx(0.95)
+    assert (detector.diagnosis_.state is State.FROZEN) == (bias[0] == FAR)
+
+
+def test_stop_ends_the_run_with_one_warning():
+    """on_stuck="stop" warns once and ends the training at the epoch at whose end it is frozen."""
+    data = balanced_data(96)
+    detector = StuckDetector(data, on_stuck="stop")
+    with verdicts() as messages:
+        history = run(classifier(), detector, data, epochs=9)
+    assert len(history.history["loss"]) == 2
+    assert len(messages) == 1
+
+
+def test_raise_carries_the_diagnosis():
+    """on_stuck="raise" ends the fit with an error that has the diagnosis in it; the detector keeps it as well."""
+    data = balanced_data(96)
+    detector = StuckDetector(data, on_stuck="raise")
+    with pytest.raises(StuckTrainingError, match="saturated-clipped-loss") as error:
+        run(classifier(), detector, data)
+    assert error.value.diagnosis is detector.diagnosis_
+    assert detector.stuck_epoch_ == 1
+
+
+def test_a_second_fit_starts_afresh(capsys):
+    """Nothing of an earlier fit counts in the next; verbose says what changes, with epochs counted from 1."""
+    data, model = balanced_data(96), classifier()
+    detector = StuckDetector(data, verbose=1)
+    with verdicts() as messages:
+        run(model, detector, data, initial_epoch=3, epochs=6)
+    assert len(messages) == 1
+    assert detector.stuck_epoch_ == 4
+    assert capsys.readouterr().out.split("\n\n") == [
+        "\nEpoch 4: StuckDetector: too early to tell",
+        "Epoch 5: StuckDetector: frozen\n",
+    ]
+    model.get_layer("head").bias.assign([0.0, 0.0, 0.0])
+    run(model, detector, data, epochs=1)
+    assert detector.stuck_epoch_ is None
+    assert detector.diagnosis_.state is not State.FROZEN
+    assert detector.diagnosis_.evidence["samples_so_far"] == 96
