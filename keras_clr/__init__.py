@@ -2,7 +2,11 @@
 
 from keras_clr.cyclic.callback import CyclicLR
 from keras_clr.cyclic.schedule import CyclicSchedule
+from keras_clr.finder.curve import LRCurve
+from keras_clr.finder.sweep import find_lr
+from keras_clr.stuck.detector import StuckDetector
+from keras_clr.stuck.diagnosis import Diagnosis, Finding
 
 __version__ = "0.1.0"
 
-__all__ = ["CyclicLR", "CyclicSchedule"]
+__all__ = ["CyclicLR", "CyclicSchedule", "Diagnosis", "Finding", "LRCurve", "StuckDetector", "find_lr"]

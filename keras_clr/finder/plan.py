@@ -1,0 +1,80 @@
+"""Which rate the sweep tries next, and when it has seen enough: pure, no Keras.
+
+Rates rise geometrically. Divergence is judged by the scale of the drop, not by a ratio to the best loss (fastai and
+Lightning stop at 4 times the best), which has no meaning for losses that are negative, near zero or unscaled.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import statistics
+
+NUM_FIRST = 5  # The level before training has moved is the median of this many losses.
+MIN_POINTS = 20  # Fewer show nothing.
+FATAL_STEPS = 3  # Losses in a row above the limit: one alone may be a hard batch.
+
+
+class SweepEnd(enum.Enum):
+    """How a sweep ended; the value says it in words."""
+
+    DIVERGED = "the loss diverged"
+    NOT_FINITE = "the loss became NaN or infinite"
+    NO_DIVERGENCE = "the loss never diverged, up to the highest rate that is tried"
+    OUT_OF_DATA = "the data ended"
+
+
+class SweepPlan:
+    """Hands out rates and collects losses until the sweep has ended.
+
+    Args:
+        min_lr: First rate.
+        max_lr: Rate that the sweep reaches after `num_steps` updates.
+        num_steps: Number of updates from `min_lr` to `max_lr`.
+        extend_to: Rate up to which it goes on, at the same pace, when the loss has not diverged by `max_lr`.
+    """
+
+    def __init__(self, min_lr: float, max_lr: float, num_steps: int, extend_to: float) -> None:
+        self._log_min = math.log(min_lr)
+        self._log_step = (math.log(max_lr) - self._log_min) / (num_steps - 1)
+        self._num_updates = num_steps + math.floor(max(0.0, math.log(extend_to / max_lr)) / self._log_step + 1e-9)
+        self.num_steps = num_steps
+        self.rates: list[float] = []
+        self.losses: list[float] = []
+        self.end: SweepEnd | None = None
+        self._above = 0
+
+    def next(self) -> float:
+        """The rate of the next update."""
+        return math.exp(self._log_min + self._log_step * len(self.rates))
+
+    def record(self, loss: float) -> None:
+        """Notes the loss of the update at `next()`, and sets `end` if it was the last one."""
+        if not math.isfinite(loss):
+            self.end = SweepEnd.NOT_FINITE
+            return
+        self.rates.append(self.next())
+        self.losses.append(loss)
+        if len(self.losses) > NUM_FIRST:
+            self._above = self._above + 1 if loss > self._limit() else 0
+            if self._above == FATAL_STEPS:
+                self.end = SweepEnd.DIVERGED
+                return
+        if len(self.rates) == self._num_updates:
+            self.end = SweepEnd.NO_DIVERGENCE
+
+    def _limit(self) -> float:
+        """The loss before training + twice the drop so far, or well outside the noise of the batches."""
+        first = self.losses[: NUM_FIRST * 2]
+        level = statistics.median(first[:NUM_FIRST])
+        noise = 1.4826 * statistics.median(abs(loss - statistics.median(first)) for loss in first)
+        # A median of three keeps one lucky batch from passing for the best that training reached.
+        best = min(statistics.median(self.losses[i : i + 3]) for i in range(len(self.losses) - 2))
+        return level + max(2 * (level - best), 6 * noise, 1e-6 * abs(level))
+
+    @property
+    def diverged_at_once(self) -> bool:
+        """It blew up in the first fifth, or before it has enough points: the range began too high to show where training works."""
+        return self.end in (SweepEnd.DIVERGED, SweepEnd.NOT_FINITE) and (
+            len(self.rates) < max(MIN_POINTS, self.num_steps / 5)
+        )

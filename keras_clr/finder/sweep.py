@@ -1,0 +1,237 @@
+"""`find_lr`: runs the range test on a model, tries a few rates, and gives everything back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_clr._borrow import borrow
+from keras_clr._keras.learning_rate import learning_rate_writer
+from keras_clr._keras.optimizers import accumulation_steps
+from keras_clr._keras.training import BatchLoss
+from keras_clr.cyclic.policies import check_choice
+from keras_clr.finder.curve import LRCurve, Probe
+from keras_clr.finder.data import are_arrays, first_inputs
+from keras_clr.finder.plan import MIN_POINTS, SweepEnd, SweepPlan
+from keras_clr.finder.rules import candidates
+
+_NOT_FOR_A_SWEEP = {
+    "epochs": "the number of steps decides how long it lasts",
+    "initial_epoch": "it starts where the model is",
+    "validation_data": "it looks at training losses",
+    "validation_split": "it looks at training losses; pass the training part only",
+    "validation_freq": "it looks at training losses",
+    "validation_steps": "it looks at training losses",
+    "validation_batch_size": "it looks at training losses",
+}
+_FOR_EVER = 10**9  # Epochs; the sweep stops by itself.
+_RESTARTS = 4
+_DECADES_LOWER = 3
+_DECADES_HIGHER = 3
+
+
+def find_lr(
+    model: Any,
+    x: Any,
+    y: Any = None,
+    *,
+    min_lr: float = 1e-7,
+    max_lr: float = 10.0,
+    num_steps: int = 100,
+    probe_steps: int = 50,
+    callbacks: Any = None,
+    verbose: int = 1,
+    **fit_arguments: Any,
+) -> LRCurve:
+    """Measures which learning rates train `model`, and leaves the model as it was.
+
+    It trains with a rate that rises geometrically from `min_lr` to `max_lr` and notes the true loss of each batch
+    (Smith 2015, arXiv 1506.01186). If the loss does not diverge it goes on for up to three decades; if it diverges at
+    once it starts anew three decades lower. Then it trains `probe_steps` steps at each of a few rates near the best
+    of the curve, always from the same state and on the same batches, since how far below the minimum the best rate
+    lies depends on the optimizer.
+
+    Whatever happens, Ctrl-C and an exception in the data included, the whole state of the model comes back bit for
+    bit, as does the random state: training afterwards is what it would have been. Two things cannot be given back:
+    what was taken from a generator, and on torch the state of a `DataLoader` with workers.
+
+    Args:
+        model: A compiled Keras model with any optimizer. It may be unbuilt (it is built on the first batch), and its
+            optimizer may have a schedule (which is set aside for the while).
+        x: Inputs, as for `model.fit`: arrays, dicts and lists of them, `tf.data.Dataset`, `PyDataset`, torch
+            `DataLoader`, or a generator. Data that ends sooner is repeated.
+        y: Targets, as for `model.fit`.
+        min_lr: First rate, > 0. Defaults to 1e-7.
+        max_lr: Rate that is reached after `num_steps` updates. Defaults to 10.
+        num_steps: Updates from `min_lr` to `max_lr`, >= 20. With gradient accumulation, an update is several batches,
+            and its loss is their mean. Defaults to 100.
+        probe_steps: Updates at each candidate rate; 0 leaves it at the curve. Defaults to 50.
+        callbacks: Your callbacks, as for `model.fit`. None that sets the learning rate.
+        verbose: 1 for one progress bar, 0 for nothing. Defaults to 1.
+        **fit_arguments: `batch_size`, `steps_per_epoch`, `sample_weight`, `class_weight`, `shuffle`, as for `model.fit`.
+
+    Returns:
+        The `LRCurve`.
+
+    Raises:
+        ValueError: If an argument is out of range or would be ignored, or if the model is not compiled.
+
+    Example:
+    >>> import keras, keras_clr, numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(256, 4)).astype("float32")
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    >>> model.compile(optimizer="sgd", loss="mse")
+    >>> curve = keras_clr.find_lr(model, x, x.sum(axis=1), verbose=0)
+    >>> 1e-3 < curve.suggest() < 1
+    True
+    """
+    _check(model, min_lr, max_lr, num_steps, probe_steps, verbose, fit_arguments)
+    if not are_arrays(x):
+        # Keras would warn that its own default means nothing here.
+        fit_arguments.setdefault("shuffle", False)
+    inputs, x = first_inputs(x)
+    if not model.built:
+        model(inputs)
+    progress = keras.utils.Progbar(num_steps, unit_name="step") if verbose else None
+
+    with borrow(model) as borrowed:
+        only_once = [borrowed.note_random_state]
+
+        def run(next_rate: Callable[[], float], record: Callable[[float], bool]) -> _RateByRate:
+            trainer = _RateByRate(next_rate, record, only_once.pop() if only_once else None)
+            every_callback = [trainer, *keras.tree.flatten(callbacks or [])]
+            try:
+                model.fit(x, y, epochs=_FOR_EVER, verbose=0, callbacks=every_callback, **fit_arguments)
+            finally:
+                trainer.close()
+                borrowed.rewind()
+            return trainer
+
+        for _ in range(_RESTARTS + 1):
+            plan = SweepPlan(min_lr, max_lr, num_steps, extend_to=max_lr * 10**_DECADES_HIGHER)
+            trainer = run(plan.next, partial(_note, plan, progress))
+            if not plan.diverged_at_once:
+                break
+            min_lr, max_lr = min_lr / 10**_DECADES_LOWER, max_lr / 10**_DECADES_LOWER
+
+        probes = []
+        if probe_steps and len(plan.rates) >= MIN_POINTS:
+            for rate in candidates(np.array(plan.rates), np.array(plan.losses)):
+                trial = _Trial(rate, probe_steps)
+                run(trial.next, trial.record)
+                probes.append(Probe(rate, tuple(trial.losses), trial.diverged))
+        if progress:
+            progress.update(num_steps, finalize=True)
+    return LRCurve(
+        rates=tuple(plan.rates),
+        losses=tuple(plan.losses),
+        probes=tuple(probes),
+        end=(plan.end or SweepEnd.OUT_OF_DATA).value,
+        updates_per_epoch=trainer.updates_per_epoch,
+    )
+
+
+def _note(plan: SweepPlan, progress: Any, loss: float) -> bool:
+    plan.record(loss)
+    if progress is not None:
+        progress.update(min(len(plan.rates), plan.num_steps - 1))
+    return plan.end is None
+
+
+class _Trial:
+    """Losses of a short training at one rate."""
+
+    def __init__(self, rate: float, num_steps: int) -> None:
+        self.rate = rate
+        self.num_steps = num_steps
+        self.losses: list[float] = []
+        self.diverged = False
+
+    def next(self) -> float:
+        """The rate of the next update."""
+        return self.rate
+
+    def record(self, loss: float) -> bool:
+        """Notes a loss; False when it is over."""
+        if not math.isfinite(loss):
+            self.diverged = True
+            return False
+        self.losses.append(loss)
+        return len(self.losses) < self.num_steps
+
+
+class _RateByRate(keras.callbacks.Callback):
+    """Trains each update at the rate that it is told, and tells the update's true loss."""
+
+    def __init__(
+        self,
+        next_rate: Callable[[], float],
+        record: Callable[[float], bool],
+        when_begun: Callable[[], None] | None,
+    ) -> None:
+        super().__init__()
+        self._when_begun = when_begun
+        self._next_rate = next_rate
+        self._record = record
+        self._window: list[float] = []
+        self._open: list[Any] = []
+        self.updates_per_epoch: float | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Takes hold of the model's training step."""
+        if self._when_begun is not None:
+            self._when_begun()
+        model = self.model
+        self._accumulation = accumulation_steps(model.optimizer)
+        self._writer = learning_rate_writer(model)
+        self._open.append(self._writer)
+        self._batch_loss = BatchLoss(model)
+        self._open.append(self._batch_loss)
+        if self.params.get("steps"):
+            self.updates_per_epoch = self.params["steps"] / self._accumulation
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Sets the rate."""
+        self._batch_loss.forget()
+        self._writer.write(self._next_rate())
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Hands on the loss once an update is complete."""
+        self._window.append(float((logs or {})["loss"]))
+        if len(self._window) < self._accumulation:
+            return
+        loss, self._window = sum(self._window) / self._accumulation, []
+        if not self._record(loss):
+            self.model.stop_training = True
+
+    def close(self) -> None:
+        """Gives the training step back, in the reverse order."""
+        while self._open:
+            self._open.pop().close()
+
+
+def _check(
+    model: Any,
+    min_lr: float,
+    max_lr: float,
+    num_steps: int,
+    probe_steps: int,
+    verbose: int,
+    fit_arguments: dict[str, Any],
+) -> None:
+    if not getattr(model, "compiled", False):
+        raise ValueError("Argument `model` must be compiled: call `model.compile(optimizer=..., loss=...)` first.")
+    if not (math.isfinite(min_lr) and math.isfinite(max_lr) and 0 < min_lr < max_lr):
+        raise ValueError(f"Arguments must be 0 < min_lr < max_lr, finite. Received: min_lr={min_lr}, max_lr={max_lr}")
+    for name, value, least in (("num_steps", num_steps, MIN_POINTS), ("probe_steps", probe_steps, 0)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(f"Argument `{name}` must be an integer >= {least}. Received: {name}={value!r}")
+    check_choice("verbose", verbose, (0, 1))
+    for name, reason in _NOT_FOR_A_SWEEP.items():
+        if name in fit_arguments:
+            raise ValueError(f"Argument `{name}` has no meaning for `find_lr`: {reason}. Leave it out.")

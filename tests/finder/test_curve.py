@@ -1,0 +1,98 @@
+"""`LRCurve`: what follows from a measured curve."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import keras_clr
+from keras_clr.finder.curve import LRCurve, Probe
+from keras_clr.finder.errors import FlatCurveError, LRFinderError, TooFewPointsError
+
+RATES = tuple(np.geomspace(1e-6, 1.0, 80))
+# Falls from 1 to 0.2 around 1e-2 and rises again.
+LOSSES = tuple(1 - 0.8 / (1 + (2e-3 / r) ** 2) + (r / 0.3) ** 3 for r in RATES)
+
+
+def curve(noise=0.0, **arguments):
+    """A well-shaped curve."""
+    losses = np.array(LOSSES) + noise * np.random.default_rng(0).normal(size=len(LOSSES))
+    return LRCurve(RATES, tuple(losses), end="the loss diverged", updates_per_epoch=10.0, **arguments)
+
+
+def test_json_round_trip():
+    """A curve with probes comes back equal from JSON text."""
+    original = curve(probes=(Probe(0.01, (1.0, 0.5)), Probe(0.1, (1.0,), diverged=True)))
+    assert LRCurve.from_json(json.dumps(json.loads(original.to_json()))) == original
+
+
+def test_it_is_immutable():
+    """A result does not change after it was measured."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        curve().rates = ()
+
+
+def test_the_best_probe_is_the_suggestion():
+    """Lowest mean loss over the last third; a diverged probe never wins."""
+    probes = (Probe(0.001, (1.0, 0.9, 0.8)), Probe(0.01, (1.0, 0.6, 0.3)), Probe(0.1, (0.1,), diverged=True))
+    assert curve(probes=probes).suggest() == 0.01
+
+
+def test_no_surviving_probe_is_an_error_that_says_what_to_do():
+    """Nothing is suggested when all candidates diverged."""
+    with pytest.raises(LRFinderError, match="diverged at every candidate rate"):
+        curve(probes=(Probe(0.1, (1.0,), diverged=True),)).suggest()
+
+
+def test_too_few_points_and_flat_curves_are_typed_errors():
+    """The message has the numbers and the change to make."""
+    with pytest.raises(TooFewPointsError, match="12 points, need 20: raise num_steps or lower min_lr"):
+        LRCurve(RATES[:12], LOSSES[:12]).suggest()
+    with pytest.raises(FlatCurveError, match="never fell by more than the noise"):
+        LRCurve(RATES, (0.7,) * 80).suggest()
+
+
+def test_an_unknown_rule_is_refused():
+    """The message lists the rules there are."""
+    with pytest.raises(ValueError, match="`rule` must be one of .*'valley'"):
+        curve().suggest("valey")
+
+
+def test_every_rule_suggests_a_rate_within_the_range():
+    """All rules of other finders are at hand on the same curve."""
+    for rule in ("minimum", "steepest", "valley", "slide", "gradient-by-index", "gradient-by-rate", "before-minimum"):
+        assert RATES[0] <= curve().suggest(rule) * 10
+        assert curve().suggest(rule) <= RATES[-1]
+
+
+def test_the_bounds_hold_the_suggestion_between_them():
+    """base_lr < suggested rate <= max_lr."""
+    low, high = curve().suggest_bounds()
+    assert 0 < low < curve().suggest() <= high
+
+
+def test_cyclic_lr_is_a_ready_callback_of_whole_epochs():
+    """Its half cycle is a whole number of epochs, its bounds are the suggested ones."""
+    clr = curve().cyclic_lr()
+    assert isinstance(clr, keras_clr.CyclicLR)
+    assert (clr._arguments["base_lr"], clr._arguments["max_lr"]) == curve().suggest_bounds()
+    assert clr._in_epochs
+    assert clr._arguments["step_size"] == 2
+
+
+def test_the_interval_holds_the_lowest_loss_and_widens_with_noise():
+    """More noise, more doubt; nothing but noise is low confidence."""
+    quiet, noisy = curve(1e-3).interval(), curve(0.3).interval()
+    best = RATES[int(np.argmin(LOSSES))]
+    assert quiet[0] <= best <= quiet[1]
+    assert noisy[1] / noisy[0] > quiet[1] / quiet[0]
+    assert not curve(1e-3).low_confidence
+    assert LRCurve(RATES, tuple(np.random.default_rng(0).normal(size=80))).low_confidence
+
+
+def test_smoothing_does_not_shift_the_minimum():
+    """Zero phase: the lowest point of a symmetric valley stays where it is."""
+    losses = (np.log10(RATES) + 3) ** 2
+    smoothed = LRCurve(RATES, tuple(losses)).smoothed
+    assert abs(int(np.argmin(smoothed)) - int(np.argmin(losses))) <= 1
