@@ -128,9 +128,9 @@ def summarise(times):
 def worker(args):
     """Measures one backend and prints JSON."""
     import keras
-    import numpy
+    import numpy as np
 
-    result = {"versions": {"keras": keras.__version__, "numpy": numpy.__version__}}
+    result = {"versions": {"keras": keras.__version__, "numpy": np.__version__}}
     backend = __import__(args.worker)
     result["versions"][args.worker] = backend.__version__
     result["sizes"] = {size: summarise(measure(size, args.batches, args.rounds)) for size in ("tiny", "mnist")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from keras_clr.cyclic.callback import CyclicLR
 from keras_clr.cyclic.policies import check_choice
+from keras_clr.finder.drawing import draw_curve
 from keras_clr.finder.errors import FlatCurveError, LRFinderError, TooFewPointsError
 from keras_clr.finder.plan import MIN_POINTS
 from keras_clr.finder.rules import RULES, bounds, lowest, smooth
@@ -38,7 +40,7 @@ class Probe:
         return float(np.mean(self.losses[-max(1, len(self.losses) // 3) :]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LRCurve:
     """A measured range test. Immutable; made by `find_lr`.
 
@@ -81,8 +83,8 @@ class LRCurve:
         best = min(self.probes, key=lambda probe: probe.score)
         if best.score == float("inf"):
             raise LRFinderError(
-                f"Training diverged at every candidate rate ({', '.join(f'{p.rate:.2g}' for p in self.probes)}). Scale the "
-                "inputs, or start lower: min_lr and max_lr ten times smaller."
+                f"Training diverged at every candidate rate ({', '.join(f'{p.rate:.2g}' for p in self.probes)}). Scale "
+                "the inputs, or start lower: min_lr and max_lr ten times smaller."
             )
         return best.rate
 
@@ -122,6 +124,50 @@ class LRCurve:
         """Everything as plain Python values."""
         return dataclasses.asdict(self)
 
+    def to_frame(self) -> Any:
+        """The curve as a pandas DataFrame with the columns rate, loss, smoothed.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError('A DataFrame needs pandas. Install it with: pip install "keras-clr[pandas]"') from error
+        return pd.DataFrame({"rate": self.rates, "loss": self.losses, "smoothed": self.smoothed})
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws raw and smoothed losses, the probes, every rule's rate, the interval and the band.
+
+        Args:
+            ax: Matplotlib Axes to draw on; a new figure's when None.
+
+        Returns:
+            The Axes. Nothing is shown: call `matplotlib.pyplot.show()` for that.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return draw_curve(self, ax)
+
+    def __repr__(self) -> str:
+        span = f"{len(self.rates)} rates" + (f" from {self.rates[0]:.2g} to {self.rates[-1]:.2g}" if self.rates else "")
+        return f"LRCurve({span}, {self._answer()}; {self.end})"
+
+    def _repr_html_(self) -> str:
+        cells = {"rates": f"{len(self.rates)}", "end of the sweep": self.end, "suggestion": self._answer()}
+        rows = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in cells.items())
+        return f"<table>{rows}</table>"
+
+    def _answer(self) -> str:
+        try:
+            rate = self.suggest()
+        except LRFinderError as error:
+            return f"no suggestion: {error}"
+        low, high = self.interval()
+        doubt = ", low confidence" if self.low_confidence else ""
+        return f"suggests {rate:.3g}, lowest loss between {low:.2g} and {high:.2g}{doubt}"
+
     def to_json(self) -> str:
         """Everything as JSON; `LRCurve.from_json` reads it."""
         return json.dumps(self.to_dict())
@@ -141,15 +187,14 @@ class LRCurve:
     def _require_shape(self) -> None:
         if len(self.rates) < MIN_POINTS:
             raise TooFewPointsError(
-                f"{len(self.rates)} points, need {MIN_POINTS}: raise num_steps or lower min_lr. The sweep ended because "
-                f"{self.end}."
+                f"{len(self.rates)} points, need {MIN_POINTS}: raise num_steps or lower min_lr. The sweep ended "
+                f"because {self.end}."
             )
         rates, losses = self._arrays
         curve = smooth(rates, losses)
         noise = np.median(np.abs(losses - curve))
         if curve[:5].mean() - curve.min() <= max(noise, 1e-6 * np.abs(curve).max()):
             raise FlatCurveError(
-                f"The loss never fell by more than the noise of its batches ({noise:.3g}) between rates {rates[0]:.2g} and "
-                f"{rates[-1]:.2g}. Check that the model can learn at all (`keras_clr.diagnose`), use larger batches, or "
-                "raise num_steps."
+                f"The loss never fell by more than the noise of its batches ({noise:.3g}) between rates {rates[0]:.2g} "
+                f"and {rates[-1]:.2g}. Check that the model can learn at all, use larger batches, or raise num_steps."
             )

@@ -74,7 +74,6 @@ class SweepPlan:
 
     @property
     def diverged_at_once(self) -> bool:
-        """It blew up in the first fifth, or before it has enough points: the range began too high to show where training works."""
-        return self.end in (SweepEnd.DIVERGED, SweepEnd.NOT_FINITE) and (
-            len(self.rates) < max(MIN_POINTS, self.num_steps / 5)
-        )
+        """It blew up in the first fifth, or with too few points: the range began too high to be of use."""
+        blew_up = self.end in (SweepEnd.DIVERGED, SweepEnd.NOT_FINITE)
+        return blew_up and len(self.rates) < max(MIN_POINTS, self.num_steps / 5)

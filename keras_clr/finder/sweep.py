@@ -73,7 +73,7 @@ def find_lr(
         probe_steps: Updates at each candidate rate; 0 leaves it at the curve. Defaults to 50.
         callbacks: Your callbacks, as for `model.fit`. None that sets the learning rate.
         verbose: 1 for one progress bar, 0 for nothing. Defaults to 1.
-        **fit_arguments: `batch_size`, `steps_per_epoch`, `sample_weight`, `class_weight`, `shuffle`, as for `model.fit`.
+        **fit_arguments: As for `fit`: `batch_size`, `steps_per_epoch`, `sample_weight`, `class_weight`, `shuffle`.
 
     Returns:
         The `LRCurve`.

@@ -55,7 +55,7 @@ def test_too_few_points_and_flat_curves_are_typed_errors():
 
 def test_an_unknown_rule_is_refused():
     """The message lists the rules there are."""
-    with pytest.raises(ValueError, match="`rule` must be one of .*'valley'"):
+    with pytest.raises(ValueError, match=r"`rule` must be one of .*'valley'"):
         curve().suggest("valey")
 
 

@@ -1,5 +1,7 @@
 """`find_lr` on real models: it measures, and the model never knows."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -95,12 +97,13 @@ def test_faults_give_everything_back(fault):
     model = classifier()
     model.fit(X, Y, batch_size=32, verbose=0)
     before, history, function = everything(model), model.history, model.train_function
-    errors = {"interrupt": KeyboardInterrupt(), "callback": RuntimeError("mine"), "data": OSError("the disk is gone")}
-    with pytest.raises(Exception if fault == "data" else type(errors[fault])):
-        if fault == "data":
-            keras_clr.find_lr(model, bad_data(), verbose=0, num_steps=40)
-        else:
-            keras_clr.find_lr(model, X, Y, callbacks=[Boom(errors[fault])], **QUICK)
+    errors = {"interrupt": KeyboardInterrupt(), "callback": RuntimeError("mine"), "data": Exception()}
+    if fault == "data":
+        find = partial(keras_clr.find_lr, model, bad_data(), verbose=0, num_steps=40)
+    else:
+        find = partial(keras_clr.find_lr, model, X, Y, callbacks=[Boom(errors[fault])], **QUICK)
+    with pytest.raises(type(errors[fault])):  # On TensorFlow, an error in the data arrives as one of its own.
+        find()
     assert same(everything(model), before)
     assert model.history is history
     assert model.train_function is function
