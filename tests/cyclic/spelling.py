@@ -9,9 +9,13 @@ A rate that is read back from the optimizer proves nothing: it may never have re
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 from keras_clr import CyclicLR, CyclicSchedule
+
+# Keras gives it whenever data of unknown length ends, also where that is as it should be.
+ran_out = pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 
 LAST_LEGIBLE_STEP = 20  # float32 holds sums of the rates 2**0 ... 2**20 exactly enough.
 
@@ -55,6 +59,13 @@ def spelling_model(num_batches, optimizer=None, model_class=keras.Sequential, **
 def unit_vectors(num_batches):
     """Data in which batch k is the k-th unit vector."""
     return np.eye(num_batches, dtype="float32"), np.zeros((num_batches, 1), "float32")
+
+
+def rows(num_batches):
+    """The same data as a generator, whose length Keras cannot know."""
+    x, y = unit_vectors(num_batches)
+    for k in range(num_batches):
+        yield x[k : k + 1], y[k : k + 1]
 
 
 def fit(model, callbacks=(), epochs=1, data=None, **arguments):

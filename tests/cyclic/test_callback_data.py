@@ -7,6 +7,8 @@ from cyclic.spelling import (
     doubling_clr,
     doubling_schedule,
     fit,
+    ran_out,
+    rows,
     spelling_model,
     steps_used,
     trained_in_order,
@@ -14,18 +16,7 @@ from cyclic.spelling import (
     updates,
 )
 
-from keras_clr import CyclicLR
-
-# Keras gives it whenever data of unknown length ends, also where that is as it should be.
-ran_out = pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 NUM_BATCHES = 5
-
-
-def rows():
-    """The five batches, one unit vector each."""
-    x, y = unit_vectors(NUM_BATCHES)
-    for k in range(NUM_BATCHES):
-        yield x[k : k + 1], y[k : k + 1]
 
 
 def tf_dataset(kind):
@@ -39,7 +30,7 @@ def tf_dataset(kind):
     if kind == "filtered":
         return known.filter(lambda x, y: x[0, 2] == 0), [0, 1, 3, 4]
     spec = (tf.TensorSpec((1, NUM_BATCHES)), tf.TensorSpec((1, 1)))
-    return tf.data.Dataset.from_generator(rows, output_signature=spec), [0, 1, 2, 3, 4]
+    return tf.data.Dataset.from_generator(lambda: rows(NUM_BATCHES), output_signature=spec), [0, 1, 2, 3, 4]
 
 
 class Rows(keras.utils.PyDataset):
@@ -47,7 +38,7 @@ class Rows(keras.utils.PyDataset):
 
     def __init__(self):
         super().__init__()
-        self.rows = list(rows())
+        self.rows = list(rows(NUM_BATCHES))
 
     @property
     def num_batches(self):
@@ -131,7 +122,7 @@ class TestDatasets:
     def test_the_schedule_is_exact_under_jit(self, backend):
         """With jit_compile=True, CyclicSchedule is exact for data of unknown length as well."""
         if backend == "torch":
-            pytest.skip("torch.compile takes long, and eager torch is exact: see the test above")
+            pytest.skip("torch.compile is slow, and eager torch is exact: see the test above")
         data, order = tf_dataset("unknown")
         model = spelling_model(NUM_BATCHES, keras.optimizers.SGD(doubling_schedule()), jit_compile=True)
         fit(model, epochs=2, data=data)
@@ -152,7 +143,7 @@ class TestPythonData:
         """A generator that ends within the run: no step is left out or used twice, however Keras goes on."""
         model = spelling_model(NUM_BATCHES)
         clr = doubling_clr()
-        logged = fit(model, [clr], epochs=3, data=rows()).history["learning_rate"]
+        logged = fit(model, [clr], epochs=3, data=rows(NUM_BATCHES)).history["learning_rate"]
         used = steps_used(model)
         num_trained = sum(len(steps) for steps in used)
         assert [steps[0] for steps in used] == [0, 1, 2, 3, 4]
@@ -166,7 +157,7 @@ class TestPythonData:
 
         def endless():
             while True:
-                yield from rows()
+                yield from rows(NUM_BATCHES)
 
         model = spelling_model(NUM_BATCHES)
         fit(model, [doubling_clr()], epochs=3, data=endless(), steps_per_epoch=4)
@@ -201,102 +192,6 @@ class TestPythonData:
         assert updates(model) == pytest.approx([4.5, 4.5, 9, 9, 36])
 
 
-class TestLengthsInEpochs:
-    """step_size_unit="epochs"."""
-
-    @staticmethod
-    def clr(step_size, **arguments):
-        return CyclicLR(1.0, 3.0, step_size, step_size_unit="epochs", **arguments)
-
-    def test_whole_epochs(self):
-        """A step_size of one epoch of four batches climbs in four batches."""
-        model = spelling_model(4)
-        clr = self.clr(1)
-        fit(model, [clr], epochs=2)
-        assert clr.history["learning_rate"] == [1, 1.5, 2, 2.5, 3, 2.5, 2, 1.5]
-        assert updates(model) == pytest.approx([4, 4, 4, 4])
-
-    def test_fractions_of_an_epoch(self):
-        """Half an epoch of five batches is two and a half batches: five are a whole cycle."""
-        model = spelling_model(5)
-        clr = self.clr(0.5)
-        fit(model, [clr], epochs=2)
-        assert clr.policy.period == 5
-        assert updates(model) == pytest.approx([2 * clr.policy(k) for k in range(5)], rel=1e-6)
-
-    def test_a_fall_of_another_length(self):
-        """step_size_down is in the same unit."""
-        clr = self.clr(0.5, step_size_down=1.5)
-        fit(spelling_model(4), [clr])
-        assert (clr.policy.step_size_up, clr.policy.step_size_down) == (2, 6)
-
-    def test_with_accumulation(self):
-        """An epoch is counted in updates: four batches, two of them an update, are two."""
-        model = spelling_model(4, keras.optimizers.SGD(0.25, gradient_accumulation_steps=2))
-        clr = self.clr(1)
-        fit(model, [clr], epochs=2)
-        assert clr.policy.step_size_up == 2
-        assert updates(model) * 2 == pytest.approx([1 + 3, 1 + 3, 2 + 2, 2 + 2])
-
-    def test_with_steps_per_epoch(self):
-        """steps_per_epoch makes data of unknown length known."""
-
-        def endless():
-            while True:
-                yield from rows()
-
-        clr = self.clr(1)
-        fit(spelling_model(NUM_BATCHES), [clr], data=endless(), steps_per_epoch=3)
-        assert clr.policy.step_size_up == 3
-
-    def test_other_data_in_the_next_fit(self):
-        """The length is resolved anew for every fit."""
-        model = spelling_model(4)
-        clr = self.clr(1)
-        fit(model, [clr])
-        fit(model, [clr], batch_size=2)
-        assert clr.policy.step_size_up == 2
-
-    def test_unknown_length(self):
-        """Data that does not say its length is an error with the way out, before anything is touched."""
-        model = spelling_model(NUM_BATCHES)
-        with pytest.raises(ValueError, match=r"step_size_unit='epochs' needs data of known length.*`steps_per_epoch`"):
-            fit(model, [self.clr(1)], data=rows())
-        assert updates(model).tolist() == [0] * NUM_BATCHES
-        assert float(model.optimizer.learning_rate) == 0.25
-
-    def test_unknown_length_leaves_the_train_function(self):
-        """That error leaves no trace in the model."""
-        model = spelling_model(NUM_BATCHES)
-        model.make_train_function()
-        before = model.train_function
-        with pytest.raises(ValueError, match="needs data of known length"):
-            fit(model, [self.clr(1)], data=rows())
-        assert model.train_function is before
-
-    def test_less_than_a_batch(self):
-        """A rise shorter than one batch is an error when training starts, before anything is touched."""
-        model = spelling_model(5)
-        with pytest.raises(ValueError, match=r"`step_size` must be between 1 .*step_size=0\.1 with 5 batches in one"):
-            fit(model, [self.clr(0.1)])
-        assert updates(model).tolist() == [0] * 5
-        assert float(model.optimizer.learning_rate) == 0.25
-
-    def test_not_known_yet(self):
-        """Before training, `policy`, `simulate` and `plot` say why they cannot answer and what to do."""
-        clr = self.clr(1)
-        for ask in (lambda: clr.policy, lambda: clr.simulate(3), clr.plot):
-            with pytest.raises(ValueError, match=r"only known when training starts.*`step_size` in batches"):
-                ask()
-
-    def test_bad_arguments_are_found_at_once(self):
-        """The constructor does not wait for training to refuse what can never be right."""
-        with pytest.raises(ValueError, match=r"`step_size` must be .*step_size=-1"):
-            self.clr(-1)
-        with pytest.raises(ValueError, match=r"`step_size_unit` must be one of 'batches', 'epochs'\. Rec.*='steps'"):
-            CyclicLR(step_size_unit="steps")
-
-
 def test_unit_vectors_are_what_the_tests_think():
     """The data of this file: batch k is the k-th unit vector."""
-    assert np.concatenate([x for x, _ in rows()]).tolist() == np.eye(NUM_BATCHES).tolist()
+    assert np.concatenate([x for x, _ in rows(NUM_BATCHES)]).tolist() == np.eye(NUM_BATCHES).tolist()

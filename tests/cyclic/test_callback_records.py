@@ -5,18 +5,9 @@ import logging
 
 import keras
 import pytest
-from cyclic.spelling import doubling_clr, fit, spelling_model, steps_used, trained_in_order, unit_vectors
+from cyclic.spelling import doubling_clr, fit, ran_out, rows, spelling_model, steps_used, trained_in_order
 
 from keras_clr import CyclicLR
-
-ran_out = pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
-
-
-def three_batches():
-    """A generator of unknown length: Keras announces a fourth batch that is not there."""
-    x, y = unit_vectors(3)
-    for k in range(3):
-        yield x[k : k + 1], y[k : k + 1]
 
 
 class TestHistory:
@@ -59,7 +50,7 @@ class TestHistory:
     def test_without_announced_batches(self):
         """A batch that was announced but not there is not recorded."""
         clr = doubling_clr()
-        fit(spelling_model(3), [clr], data=three_batches())
+        fit(spelling_model(3), [clr], data=rows(3))
         assert clr.history["step"] == [0, 1, 2]
 
     def test_of_a_crashed_run(self):
@@ -100,7 +91,7 @@ class TestLogs:
         from tensorflow.core.util import event_pb2
 
         callbacks = [doubling_clr(), keras.callbacks.TensorBoard(tmp_path, write_graph=False)]
-        fit(spelling_model(3), callbacks, data=three_batches())
+        fit(spelling_model(3), callbacks, data=rows(3))
         (events,) = (tmp_path / "train").glob("events*")
         written = {}
         for record in tf.data.TFRecordDataset(str(events)):
@@ -112,7 +103,7 @@ class TestLogs:
     def test_after_an_announced_batch(self):
         """The log is the rate last used, not the one of the batch that was not there; so is the optimizer's."""
         model = spelling_model(3)
-        logged = fit(model, [doubling_clr()], data=three_batches()).history["learning_rate"]
+        logged = fit(model, [doubling_clr()], data=rows(3)).history["learning_rate"]
         assert logged == pytest.approx([4])
         assert float(model.optimizer.learning_rate) == 4.0
 
@@ -122,9 +113,7 @@ class TestLogs:
         tf = pytest.importorskip("tensorflow", reason="tf.data needs tensorflow, on any backend")
         epochs_ended = []
         spec = (tf.TensorSpec((1, 3)), tf.TensorSpec((1, 1)))
-        data = tf.data.Dataset.from_generator(
-            lambda: iter(()) if epochs_ended else three_batches(), output_signature=spec
-        )
+        data = tf.data.Dataset.from_generator(lambda: iter(()) if epochs_ended else rows(3), output_signature=spec)
         last = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs_ended.append(epoch))
         clr, model = doubling_clr(), spelling_model(3)
         logged = fit(model, [clr, last], epochs=3, data=data).history["learning_rate"]

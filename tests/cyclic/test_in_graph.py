@@ -110,7 +110,7 @@ def compiled_ways(function):
         import jax
 
         return {"XLA": jax.jit(function)}
-    return {"eager": function}  # torch.compile takes most of a minute; `fit` on torch is eager.
+    return {"eager": function}  # torch.compile takes ten seconds a function; `fit` on torch is eager.
 
 
 @pytest.mark.parametrize("name", ["asymmetric fraction", "cosine", "triangular2 slow", "exp_range slow"])

@@ -9,7 +9,7 @@ from fractions import Fraction
 import keras
 import numpy as np
 import pytest
-from cyclic.spelling import fit, spelling_model, unit_vectors
+from cyclic.spelling import fit, rows, spelling_model
 
 from keras_clr import CyclicLR, CyclicSchedule
 from keras_clr._errors import KerasCLRWarning
@@ -139,8 +139,10 @@ class TestDeadCycle:
         assert self.sentence(1000, 100, mode="exp_range", gamma=gamma) is None
 
     def test_exp_range_healthy(self):
-        """One step before the amplitude is gone: nothing to say."""
+        """If the last step is just above 0.1 %, there is nothing to say; one step more is one too many."""
+        assert 0.99**687 > 1e-3 > 0.99**688
         assert self.sentence(687, 100, mode="exp_range", gamma=0.99) is None
+        assert self.sentence(688, 100, mode="exp_range", gamma=0.99) is not None
 
     def test_scale_fn(self):
         """A scale function that ends near zero is named; one that does not is not."""
@@ -190,11 +192,5 @@ class TestDeadCycleInTraining:
 
     def test_unknown_length(self):
         """With data of unknown length, it is said, once, when the first epoch has shown the length."""
-        x, y = unit_vectors(4)
-
-        def rows():
-            for k in range(4):
-                yield x[k : k + 1], y[k : k + 1]
-
-        (message,) = self.messages(CyclicLR(0.1, 0.2, 1, "exp_range", 0.01), epochs=2, data=rows())
+        (message,) = self.messages(CyclicLR(0.1, 0.2, 1, "exp_range", 0.01), epochs=2, data=rows(4))
         assert "from batch 2 of 8 planned ones on" in message

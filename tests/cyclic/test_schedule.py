@@ -14,6 +14,7 @@ from cyclic.spelling import (
     spelling_model,
     steps_used,
     trained_in_order,
+    updates,
 )
 
 from keras_clr import CyclicLR, CyclicSchedule
@@ -53,7 +54,7 @@ class TestEffect:
     def test_with_and_without_jit(self, jit_compile, backend):
         """Batch k uses lr(k) whether or not XLA compiles the step."""
         if backend == "torch" and jit_compile:
-            pytest.skip("torch.compile takes most of a minute")
+            pytest.skip("torch.compile is slow, and the callback is tested with it")
         model = scheduled_model(4, jit_compile=jit_compile)
         fit(model, epochs=2)
         assert steps_used(model) == trained_in_order([0, 1, 2, 3] * 2)
@@ -106,6 +107,15 @@ class TestEffect:
         optimizer.iterations.assign(2**31 - 1)
         rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
         assert rate == pytest.approx(schedule.policy(2**31 - 1), rel=1e-6)
+
+    def test_after_two_thousand_million_batches(self):
+        """The compiled step, too, is right near the end of 32 bits."""
+        schedule = CyclicSchedule(1.0, 3.0, 2000.37)
+        model = scheduled_model(2, schedule)
+        model.optimizer.iterations.assign(2**31 - 3)
+        fit(model)
+        expected = [schedule.policy(2**31 - 3), schedule.policy(2**31 - 2)]
+        assert updates(model) == pytest.approx(expected, rel=1e-6)
 
     def test_several_optimizers(self):
         """Each optimizer of a MultiOptimizer can have its own schedule."""

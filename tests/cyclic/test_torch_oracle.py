@@ -15,7 +15,7 @@ LAST_CYCLE_OF_TORCH = 1024  # Then its 2.0 ** (cycle - 1) overflows.
 lengths = st.integers(1, 4000) | st.decimals(1, 4000, places=2).map(float)
 long_lengths = st.integers(6, 4000) | st.decimals(6, 4000, places=2).map(float)
 bounds = st.tuples(st.floats(1e-7, 1), st.floats(1, 1000)).map(lambda pair: (pair[0], pair[0] * pair[1]))
-few = settings(max_examples=40)
+few = settings(max_examples=20)
 
 
 def torch_rates(base_lr, max_lr, up, down, **arguments):

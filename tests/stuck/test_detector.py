@@ -54,7 +54,7 @@ def test_the_other_cross_entropies_clip_as_well(labels):
         tail = [keras.layers.Dense(1, "sigmoid", name="head"), keras.layers.Reshape((1,))]
         model = keras.Sequential([keras.Input((4,)), *tail])
         model.get_layer("head").bias.assign([FAR])
-        model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+        model.compile("sgd", "binary_crossentropy", metrics=["accuracy"])
     detector = StuckDetector(data)
     with verdicts() as messages:
         run(model, detector, data)
@@ -72,7 +72,7 @@ def test_a_dead_network_is_frozen_for_an_unknown_reason():
     x, y = balanced_data(96, labels="sparse")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "relu", name="head")])
     model.get_layer("head").bias.assign([-FAR])
-    model.compile("adam", "mse", metrics=["binary_accuracy"])
+    model.compile("sgd", "mse", metrics=["binary_accuracy"])
     detector = StuckDetector((x, y))
     with verdicts() as messages:
         run(model, detector, (x, y))
@@ -136,10 +136,26 @@ def test_a_run_that_knows_its_training_data_by_heart_is_not_frozen():
     assert detector.diagnosis_.state is State.LEARNING
 
 
+def test_a_run_that_is_right_on_the_probe_is_not_frozen():
+    """At chance in training without a gradient, but right on the probe: the two disagree, so there is no verdict."""
+    x, y = balanced_data(96)
+    model = classifier(bias=(0.0, 0.0, -FAR))
+    model.get_layer("head").kernel.assign([[-FAR, FAR, 0.0], *[[0.0] * 3] * 3])
+    x[:, 0] = np.where(y[:, 1] == 1, 2.0, -2.0)
+    half_wrong = y.copy()
+    for label in (0, 1):
+        rows = np.flatnonzero(y[:, label])[::2]
+        half_wrong[rows] = y[rows][:, [1, 0, 2]]
+    detector = watched(model, (x, half_wrong), probe_data=(x, y))
+    assert detector.diagnosis_.evidence["training_accuracy"] == 0.5
+    assert detector.diagnosis_.evidence["probe_accuracy"] == 1.0
+
+
 def test_regularisation_that_moves_saturated_weights_is_no_standstill():
     """Saturated, but L2 pulls at the weights: it moves, so there is no certificate."""
     data = balanced_data(96)
-    model = classifier(extra=[keras.layers.Dense(4, kernel_regularizer=keras.regularizers.L2(1e-3))])
+    pulled = keras.layers.Dense(4, kernel_regularizer=keras.regularizers.L2(1e-3))
+    model = classifier(extra=[pulled], optimizer=keras.optimizers.SGD(1e-3))
     assert watched(model, data).diagnosis_.findings == ()
 
 

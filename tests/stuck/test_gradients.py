@@ -110,6 +110,22 @@ def test_draws_differ():
     pytest.fail("no seed keeps the feature")
 
 
+def test_a_weight_without_connection_is_no_gradient_of_zero(backend):
+    """A weight that the loss does not depend on is counted apart where the backend can tell; JAX gives it a 0."""
+
+    class Idle(keras.layers.Layer):
+        def build(self, _):
+            self.idle = self.add_weight(shape=(2,))
+
+        def call(self, x):
+            return x
+
+    model, batches = prepared(extra=[Idle()])
+    reading = GradientProbe.of(model).read(batches, num_draws=1)
+    assert reading.num_unconnected == (backend != "jax")
+    assert reading.zero == (backend == "jax")
+
+
 def test_nan_is_not_zero():
     """A gradient that is not a number is no gradient of 0."""
     model, batches = prepared()

@@ -2,7 +2,7 @@
 
 import keras
 import pytest
-from stuck.builders import FAR, balanced_data, classifier, run
+from stuck.builders import FAR, balanced_data, classifier, run, verdicts
 
 from keras_clr._keras.gradients import GradientProbe, to_numpy
 from keras_clr.stuck.checks import Probe
@@ -74,3 +74,19 @@ def test_the_diagnosis_says_what_still_moves():
     run(model, detector, balanced_data(96))
     assert detector.stuck_epoch_ is None
     assert "no certificate: weight decay keeps moving the weights" in detector.diagnosis_.text().replace("\n    ", " ")
+
+
+@pytest.mark.parametrize("clipped", [True, False])
+def test_a_loss_scale_that_may_grow(clipped):
+    """With loss scaling, 0 may be underflow: it counts only where the clip explains it. The scale stays as it was."""
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-3), dynamic_growth_steps=5)
+    # A squared error of outputs that are exactly 0 and 1 has no gradient either, behind the softmax.
+    model = classifier(optimizer=optimizer, **({} if clipped else {"loss": "mse"}))
+    detector = StuckDetector(balanced_data(96))
+    with verdicts() as messages:
+        run(model, detector, balanced_data(96))
+    assert len(messages) == clipped
+    assert any("by underflow" in note for note in detector.diagnosis_.cannot_know) != clipped
+    # Six steps were trained; those that the detector tried must not have been counted.
+    assert float(to_numpy(optimizer.dynamic_scale)) == 2 * optimizer.initial_scale
+    assert int(to_numpy(optimizer.step_counter)) == 1

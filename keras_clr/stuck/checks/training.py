@@ -20,8 +20,6 @@ from keras_clr.stuck.diagnosis import Finding
 _COAST_STEPS = 8
 # The second half moved nearly as far as the first: it does not die out in any useful time.
 _STILL_MOVING = 0.97
-
-
 # Where on the way of the remaining momentum the gradient is looked at. Beyond 1: the way grows with
 # the learning rate, which may be at the bottom of a cycle now (a 60-fold rise within 40 steps makes
 # Adam's way 14 times longer).
