@@ -87,6 +87,11 @@ class Setting:
         return MAX_LR * self.rate_factor
 
     @property
+    def validation_chunk(self) -> int:
+        """Images in memory at a time in validation: all of them where a training batch fits in whole."""
+        return self.chunk if self.chunk < self.batch_size else self.validation_images
+
+    @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
         return math.ceil(self.training_images / self.batch_size)

@@ -175,7 +175,7 @@ def train_once(parts: Any, order_seed: tuple[int, ...], options: argparse.Namesp
         warnings.simplefilter("ignore", StuckTrainingWarning)
         curves = model.fit(
             Batches(parts["training"], setting.chunk, order_seed),
-            validation_data=Batches(parts["validation"], min(len(parts["validation"]), setting.chunk * 8)),
+            validation_data=Batches(parts["validation"], setting.validation_chunk),
             epochs=options.epochs,
             shuffle=False,  # `Batches` does it.
             verbose=0,
