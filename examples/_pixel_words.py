@@ -57,7 +57,7 @@ def _how_far(variants: dict[str, Any]) -> str:
         f"How far one step goes, measured: from the initial weights, one Adam update moves a logit by {first:.3g} at "
         f"base_lr and by {last:.3g} at max_lr. A probability is clipped once its logit lies {CLIP:.1f} below another. "
     )
-    if last > CLIP and variants["clipped"]["frozen"]:
+    if last > CLIP:
         sentence += (
             f"Near max_lr a single step is {last / CLIP:.0f} times that: whether every image is thrown over the edge "
             "on the same class's side before the colour has been learned is up to which images come in those "
