@@ -149,6 +149,17 @@ def show(backend, result):
             print(f"{name:30}{row['wall_us']:9.0f}{row['cpu_us']:9.0f}{wall}     {cpu}")
 
 
+def run_backend(script, backend, arguments):
+    """What `script --worker backend` prints as JSON, from a process of its own; None if it failed."""
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, script, "--worker", backend, *arguments]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        print(f"{backend}: failed with exit code {done.returncode}", file=sys.stderr)
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main():
     """Runs the chosen backends one after the other."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -171,14 +182,11 @@ def main():
         "backends": {},
     }
     for backend in args.backends:
-        environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [sys.executable, __file__, "--worker", backend, "--batches", str(args.batches)]
-        command += ["--rounds", str(args.rounds)]
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            print(f"{backend}: failed with exit code {done.returncode}", file=sys.stderr)
+        arguments = ["--batches", str(args.batches), "--rounds", str(args.rounds)]
+        result = run_backend(__file__, backend, arguments)
+        if result is None:
             return 1
-        results["backends"][backend] = json.loads(done.stdout.splitlines()[-1])
+        results["backends"][backend] = result
         show(backend, results["backends"][backend])
     if args.out:
         args.out.write_text(json.dumps(results, indent=1) + "\n")

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-BACKENDS = ("tensorflow", "jax", "torch")
+from callback_overhead import BACKENDS, build, run_backend
 
 
 def measure(size, num_steps, rounds):
     """Seconds of the sweep and of as many bare steps: two lists."""
     import keras
     import numpy as np
-    from callback_overhead import build
 
     import keras_clr
 
@@ -78,14 +75,10 @@ def main():
         return 0
     results = {}
     for backend in args.backends:
-        environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [sys.executable, __file__, "--worker", backend, "--steps", str(args.steps)]
-        command += ["--rounds", str(args.rounds)]
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            print(f"{backend}: failed with exit code {done.returncode}", file=sys.stderr)
+        result = run_backend(__file__, backend, ["--steps", str(args.steps), "--rounds", str(args.rounds)])
+        if result is None:
             return 1
-        results[backend] = json.loads(done.stdout.splitlines()[-1])
+        results[backend] = result
         for size, row in results[backend]["sizes"].items():
             low, high = row["ratio_range"]
             print(

@@ -65,10 +65,10 @@ class BatchLoss:
                 "The model must report a metric named 'loss', as `compile` arranges and a custom `train_step` may not. "
                 f"Received: {[metric.name for metric in model.metrics]}"
             )
-        self._variables = trackers[0].variables
+        self._zeros = [(variable, np.zeros(variable.shape, variable.dtype)) for variable in trackers[0].variables]
         self._jax_step = None
         if keras.backend.backend() == "jax":
-            wanted = {id(variable) for variable in self._variables}
+            wanted = {id(variable) for variable, _ in self._zeros}
             self._places = [i for i, variable in enumerate(model.metrics_variables) if id(variable) in wanted]
             self._jax_step = model.train_function
             self._wrapper = self._with_fresh_loss
@@ -77,8 +77,8 @@ class BatchLoss:
     def forget(self) -> None:
         """Starts the mean anew: to be called when a batch begins."""
         if self._jax_step is None:
-            for variable in self._variables:
-                variable.assign(np.zeros(variable.shape, variable.dtype))
+            for variable, zero in self._zeros:
+                variable.assign(zero)
 
     def _with_fresh_loss(self, state: Any, *args: Any) -> Any:
         # JAX: the trainer's own copy is the true one during an epoch; see `learning_rate.py`.

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import keras
 
 from keras_clr._errors import StuckTrainingError, StuckTrainingWarning
-from keras_clr._keras.gradients import EpochReading, GradientProbe, predict, probability_loss, read_epoch, to_numpy
+from keras_clr._keras.gradients import GradientProbe, predict, to_numpy
 from keras_clr._keras.messages import print_message
 from keras_clr._keras.optimizers import leaf_optimizers
+from keras_clr._keras.readings import EpochReading, probability_loss, read_epoch
 from keras_clr.cyclic.policies import check_choice
 from keras_clr.stuck.chance import Chance, SequentialTest
 from keras_clr.stuck.checks import Probe, Standstill, right_answers

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from stuck.builders import FAR, balanced_data, classifier
 
-from keras_clr._keras.gradients import GradientProbe, predict, probability_loss, read_epoch, to_numpy
+from keras_clr._keras.gradients import GradientProbe, predict, to_numpy
+from keras_clr._keras.readings import probability_loss, read_epoch
 from keras_clr.stuck.checks import Probe
 from keras_clr.stuck.checks.training import measure_reach, way_out
 

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_clr._keras.gradients import Batch, EpochReading, GradientReading, to_numpy
+from keras_clr._keras.gradients import Batch, GradientReading, to_numpy
+from keras_clr._keras.readings import EpochReading
 from keras_clr.stuck.chance import Chance, chance_level, class_indices, spread_over_classes
 
 # Samples that are kept, and samples that go through the model at once.
