@@ -89,7 +89,7 @@ class Setting:
     @property
     def validation_chunk(self) -> int:
         """Images in memory at a time in validation: all of them where a training batch fits in whole."""
-        return self.chunk if self.chunk < self.batch_size else self.validation_images
+        return self.probe_images if self.chunk < self.batch_size else self.validation_images
 
     @property
     def steps_per_epoch(self) -> int:
@@ -97,9 +97,9 @@ class Setting:
         return math.ceil(self.training_images / self.batch_size)
 
 
-# Eight images at a time: the 5.6 million features of 32, with their gradients, would take more than 2.5 GB. The
-# detector keeps the features of all its images for a moment, so it gets few.
-FULL = Setting("full", 224, 3000, 1000, INPUT_RANGE, 1.0, STEP_SIZE, chunk=8, probe_images=16)
+# Two images at a time: the 5.6 million features of all 32, with what their gradients need, took 4.2 GB. The detector
+# keeps the features of all its images for a moment, so it gets few.
+FULL = Setting("full", 224, 3000, 1000, INPUT_RANGE, 1.0, STEP_SIZE, chunk=2, probe_images=8)
 
 
 def derive(full: Setting, size: int, training_images: int, input_factor: float) -> Setting:

@@ -187,15 +187,18 @@ class Report:
 def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """What the table says about the runs of a variant."""
     frozen = sum(run["frozen_epoch"] is not None for run in runs)
-    others = [run["val_accuracy"][-1] for run in runs if run["frozen_epoch"] is None]
-    reached = [epoch for epoch in map(epochs_to_learn, runs) if epoch is not None]
+    free = [run for run in runs if run["frozen_epoch"] is None]
+    others = [run["val_accuracy"][-1] for run in free]
+    reached = [epoch for epoch in map(epochs_to_learn, free) if epoch is not None]
+    ever = sum(epochs_to_learn(run) is not None for run in runs)
     return {
         "frozen": frozen,
+        "frozen_after_reaching_95": ever - len(reached),
         "frozen_share": frozen / len(runs),
         "frozen_interval_95": list(exact_interval(frozen, len(runs))),
         "median_val_accuracy_of_others": statistics.median(others) if others else None,
         "lowest_val_accuracy_of_others": min(others) if others else None,
-        "runs_that_learned": len(reached),
+        "runs_that_learned": len(reached),  # and did not freeze later
         "median_epochs_to_95": statistics.median(reached) if reached else None,
     }
 

@@ -38,6 +38,8 @@ def _freeze(clipped: dict[str, Any]) -> str:
     rest = f" {at_chance} more ended near 50 % without a verdict." if at_chance else ""
     if not frozen:
         return f"Why runs freeze: none of the {len(runs)} runs of 'clipped' did here.{rest}"
+    if clipped["frozen_after_reaching_95"]:
+        rest += f" Of the frozen ones, {clipped['frozen_after_reaching_95']} had reached 95 % before."
     number, run = frozen[0]
     finding = run["diagnosis"]["findings"][0]
     accuracies = sorted({round(run["val_accuracy"][-1], 4) for _, run in frozen})
@@ -57,11 +59,11 @@ def _how_far(variants: dict[str, Any]) -> str:
         f"How far one step goes, measured: from the initial weights, one Adam update moves a logit by {first:.3g} at "
         f"base_lr and by {last:.3g} at max_lr. A probability is clipped once its logit lies {CLIP:.1f} below another. "
     )
-    if last > CLIP:
+    if last > CLIP and variants["clipped"]["frozen"]:
         sentence += (
             f"Near max_lr a single step is {last / CLIP:.0f} times that: whether every image is thrown over the edge "
-            "on the same class's side before the colour has been learned is up to which images come in those "
-            "batches. After that no gradient leads back. "
+            "on the same class's side is up to which images come in those batches. After that no gradient leads "
+            "back. "
         )
     others = [f"{name} {m['base_lr']:.3g} to {m['max_lr']:.3g}" for name, m in moves.items() if name != "clipped"]
     return sentence + (f"The same for the other variants: {', '.join(others)}." if others else "")

@@ -17,6 +17,8 @@ How the small size follows from the full one is in `_pixel_network.py`, beside t
 from __future__ import annotations
 
 import argparse
+import functools
+import gc
 import importlib.util
 import os
 import signal
@@ -204,9 +206,7 @@ def experiment(options: argparse.Namespace, report: Any) -> None:
     """All runs of all variants; `report` is filled and saved as they finish."""
     import dataclasses
 
-    from _pixel_network import FULL, INPUT_RANGE, QUICK, PixelImages, build_model, measure_logit_move
-
-    from keras_clr._snapshot import Snapshot
+    from _pixel_network import FULL, INPUT_RANGE, QUICK, PixelImages
 
     setting = FULL if options.full else QUICK
     if options.input_range:
@@ -219,34 +219,43 @@ def experiment(options: argparse.Namespace, report: Any) -> None:
     progress = Progress(len(options.variants) * options.runs)
     try:
         for variant in options.variants:
-            # One compiled model, one detector and one snapshot serve all runs: nothing is traced twice.
-            model = build_model(variant, setting, seed)
-            snapshot = Snapshot.take(model)
-            moves = {
-                name: measure_logit_move(model, snapshot, training, setting, rate)
-                for name, rate in (("base_lr", setting.base_lr), ("max_lr", setting.max_lr))
-            }
-            report.add_variant(variant, moves)
-            parts = {
-                "setting": setting,
-                "training": training,
-                "validation": validation,
-                "model": model,
-                "snapshot": snapshot,
-                "detector": new_detector(training, setting, options.stop_frozen),
-            }
-            for run in range(options.runs):
-                name = f"{variant}, run {run + 1}/{options.runs}"
-                result = train_once(
-                    parts,
-                    (seed, 2, run),
-                    options,
-                    lambda epoch, name=name: progress.epoch(name, epoch, options.epochs),
-                )
-                report.add_run(variant, result, parts["learning_rate"])
-                progress.run(name, report.outcome(result))
+            run_variant(variant, setting, (training, validation), options, report, progress)
+            # At full size, two models at a time would not fit in 2.5 GB.
+            gc.collect()
     finally:
         progress.close()
+
+
+def run_variant(
+    variant: str, setting: Any, images: Any, options: argparse.Namespace, report: Any, progress: Progress
+) -> None:
+    """All runs of one variant, by one compiled model, one detector and one snapshot: nothing is traced twice."""
+    from _pixel_network import build_model, measure_logit_move
+
+    from keras_clr._snapshot import Snapshot
+
+    training, validation = images
+    model = build_model(variant, setting, options.seed)
+    snapshot = Snapshot.take(model)
+    moves = {
+        name: measure_logit_move(model, snapshot, training, setting, rate)
+        for name, rate in (("base_lr", setting.base_lr), ("max_lr", setting.max_lr))
+    }
+    report.add_variant(variant, moves)
+    parts = {
+        "setting": setting,
+        "training": training,
+        "validation": validation,
+        "model": model,
+        "snapshot": snapshot,
+        "detector": new_detector(training, setting, options.stop_frozen),
+    }
+    for run in range(options.runs):
+        name = f"{variant}, run {run + 1}/{options.runs}"
+        tell = functools.partial(progress.epoch, name, epochs=options.epochs)
+        result = train_once(parts, (options.seed, 2, run), options, tell)
+        report.add_run(variant, result, parts["learning_rate"])
+        progress.run(name, report.outcome(result))
 
 
 def main(arguments: list[str] | None = None) -> int:

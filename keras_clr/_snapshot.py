@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_clr._keras.gradients import numpy_copy
+from keras_clr._keras.gradients import to_numpy
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,16 @@ def _pairs(what: str, model: Any, variables: Sequence[Any], copies: Sequence[np.
 
 def _copies(variables: Sequence[Any]) -> tuple[np.ndarray, ...]:
     # To the host: JAX gives the buffers of the last step away to the next one.
-    return tuple(numpy_copy(variable) for variable in variables)
+    return tuple(_copy(variable) for variable in variables)
+
+
+def _copy(variable: Any) -> np.ndarray:
+    value = to_numpy(variable)
+    # All bits 0 (so no -0.0), as in the slots of an optimizer that has not trained: zeros that nobody writes to take no
+    # memory, and those slots are two thirds of Adam's state.
+    if not np.ascontiguousarray(value).reshape(-1).view(np.uint8).any():
+        return np.zeros(value.shape, value.dtype)
+    return np.array(value, copy=True)
 
 
 def _optimizer_of(model: Any) -> Any:

@@ -158,6 +158,22 @@ def test_bfloat16_is_exact():
     assert bits(model.variables) == before
 
 
+def test_zeros_keep_their_sign():
+    """0.0 and -0.0, which compare equal, come back as what they were."""
+    model = make_model()
+    kernel, bias = model.layers[0].kernel, model.layers[0].bias
+    kernel.assign(np.full(kernel.shape, -0.0))
+    bias.assign(np.zeros(bias.shape))
+    before = bits(model.variables)
+    snapshot = Snapshot.take(model)
+    fit(model)
+    assert bits(model.variables) != before
+    snapshot.restore(model)
+    assert bits(model.variables) == before
+    assert np.signbit(to_numpy(kernel)).all()
+    assert not np.signbit(to_numpy(bias)).any()
+
+
 def test_uncompiled_model():
     """A model without an optimizer has its variables taken and given back, seeds included."""
     model = make_model(compiled=False)
