@@ -5,7 +5,8 @@ from keras_clr.cyclic.schedule import CyclicSchedule
 from keras_clr.finder.curve import LRCurve
 from keras_clr.finder.sweep import find_lr
 from keras_clr.stuck.detector import StuckDetector
-from keras_clr.stuck.diagnosis import Diagnosis, Finding
+from keras_clr.stuck.diagnosis import Diagnosis
+from keras_clr.stuck.finding import Finding
 
 __version__ = "0.1.0"
 

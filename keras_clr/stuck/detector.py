@@ -25,7 +25,8 @@ from keras_clr.stuck.checks.training import (
     measure_reach,
     way_out,
 )
-from keras_clr.stuck.diagnosis import Diagnosis, Finding, State, plain
+from keras_clr.stuck.diagnosis import Diagnosis, State
+from keras_clr.stuck.finding import Finding, plain
 
 _T = TypeVar("_T")
 

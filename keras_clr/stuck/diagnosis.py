@@ -1,16 +1,16 @@
-"""`Finding` and `Diagnosis`: what was seen, what it means, what to change, what cannot be known."""
+"""`Diagnosis`: where a run stands, what was found, what to change, what cannot be known."""
 
 from __future__ import annotations
 
 import enum
 import json
-import math
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from keras_clr.stuck.chance import Chance
+from keras_clr.stuck.finding import Finding
 
 _WIDTH = 100
 
@@ -22,30 +22,6 @@ class State(enum.StrEnum):
     AT_CHANCE = "at chance so far"
     FROZEN = "frozen"
     TOO_EARLY = "too early to tell"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was found, with its evidence.
-
-    Attributes:
-        code: Stable name of the cause, for programs.
-        sentence: What it is, in plain words, with the numbers.
-        numbers: The numbers in the sentence.
-        confidence: "certificate": it cannot be otherwise, given what is listed in `cannot_know`;
-            "forecast": it is expected.
-        cannot_know: What this evidence does not tell.
-        fix: Code to paste.
-        link: Where the documentation explains it.
-    """
-
-    code: str
-    sentence: str
-    numbers: Mapping[str, Any]
-    confidence: str
-    cannot_know: tuple[str, ...]
-    fix: str
-    link: str
 
 
 @dataclass(frozen=True)
@@ -132,11 +108,6 @@ class Diagnosis:
             evidence=dict(data["evidence"]),
             cannot_know=tuple(data["cannot_know"]),
         )
-
-
-def plain(value: float) -> float | str:
-    """A number that JSON can hold: "nan" and "inf" as strings."""
-    return float(value) if math.isfinite(value) else str(float(value))
 
 
 def _rows(diagnosis: Diagnosis) -> list[tuple[str, str]]:

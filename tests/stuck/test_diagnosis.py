@@ -176,4 +176,4 @@ def test_every_cause_has_its_place_in_the_documentation(code):
     """The link of a finding leads to a heading that exists."""
     page, anchor = CAUSES[code].link.split("#")
     assert anchor == code
-    assert f"\n## {code}\n" in (ROOT / page).read_text(encoding="utf-8")
+    assert f"\n### {code}\n" in (ROOT / page).read_text(encoding="utf-8")

@@ -12,9 +12,9 @@ import numpy as np
 
 from keras_clr._keras.gradients import Batch, GradientProbe, predict, to_numpy
 from keras_clr._keras.optimizers import accumulation_steps, leaf_optimizers
-from keras_clr.stuck.causes import SATURATED_CLIPPED_LOSS, ZERO_GRADIENT, Cause
+from keras_clr.stuck.causes.training import SATURATED_CLIPPED_LOSS, ZERO_GRADIENT
 from keras_clr.stuck.checks import Reach, Standstill
-from keras_clr.stuck.diagnosis import Finding
+from keras_clr.stuck.finding import Confidence, Finding
 
 # Two halves of this many steps tell whether the optimizer's own motion dies out, and where it ends.
 _COAST_STEPS = 8
@@ -75,7 +75,7 @@ def check_standstill(seen: Standstill) -> Finding:
         "rate": seen.rate,
     }
     if not is_saturated(seen.clipped, seen.num_samples, seen.loss_kind):
-        return _finding(ZERO_GRADIENT, numbers, {})
+        return ZERO_GRADIENT.finding(Confidence.CERTIFICATE, numbers)
     epsilon = keras.config.epsilon()
     numbers |= {"epsilon": epsilon, "num_wrong": seen.clipped[0], "num_right": seen.clipped[1]}
     if seen.reach is not None:
@@ -88,7 +88,7 @@ def check_standstill(seen: Standstill) -> Finding:
         "loss": _LOSS_CLASSES[str(seen.loss_kind)],
         "metric": ("keras.metrics.BinaryAccuracy(threshold=0.0)" if seen.loss_kind == "binary" else '"accuracy"'),
     }
-    return _finding(SATURATED_CLIPPED_LOSS, numbers, words)
+    return SATURATED_CLIPPED_LOSS.finding(Confidence.CERTIFICATE, numbers, words)
 
 
 def way_out(model: Any, probe: GradientProbe, batches: Sequence[Batch]) -> str | None:
@@ -149,19 +149,6 @@ def measure_reach(model: Any, batches: Sequence[Batch], rate: float) -> Reach | 
     bounded = all(isinstance(leaf, keras.optimizers.Adam) for leaf in leaf_optimizers(model.optimizer))
     step = rate * (float(np.median(np.abs(features).sum(axis=1))) + 1.0) if bounded else None
     return Reach(float(np.median(spread)), step, rate)
-
-
-def _finding(cause: Cause, numbers: dict[str, Any], words: dict[str, Any]) -> Finding:
-    fill = numbers | words
-    return Finding(
-        code=cause.code,
-        sentence=cause.sentence.format(**fill),
-        numbers=numbers,
-        confidence="certificate",
-        cannot_know=tuple(sentence.format(**fill) for sentence in cause.cannot_know),
-        fix=cause.fix.format(**fill),
-        link=cause.link,
-    )
 
 
 def _signature(seen: Standstill, epsilon: float, numbers: dict[str, Any]) -> str:

@@ -1,31 +1,8 @@
-"""The catalogue: each cause's code, sentence, remedy and link. Nothing else."""
+"""Causes that show while training runs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Cause:
-    """A known cause of stuck training.
-
-    Attributes:
-        code: Stable name, also the anchor in the documentation.
-        sentence: What it is; a template for `str.format` with the numbers.
-        cannot_know: What its evidence leaves open; templates.
-        fix: Code to paste; a template.
-    """
-
-    code: str
-    sentence: str
-    cannot_know: tuple[str, ...]
-    fix: str
-
-    @property
-    def link(self) -> str:
-        """Where the documentation explains this cause."""
-        return f"docs/stuck.md#{self.code}"
-
+from keras_clr.stuck.finding import Cause
 
 _NO_GRADIENT = (
     "the gradient of all {num_variables} trainable variables is exactly 0, in {num_draws} passes with dropout drawn "
@@ -79,4 +56,4 @@ ZERO_GRADIENT = Cause(
     ),
 )
 
-CAUSES = {cause.code: cause for cause in (SATURATED_CLIPPED_LOSS, ZERO_GRADIENT)}
+CAUSES = (SATURATED_CLIPPED_LOSS, ZERO_GRADIENT)
