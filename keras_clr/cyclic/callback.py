@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from fractions import Fraction
@@ -22,7 +23,7 @@ from keras_clr._keras.optimizers import (
 )
 from keras_clr.cyclic.clock import StepClock
 from keras_clr.cyclic.history import BoundedHistory
-from keras_clr.cyclic.policies import CyclicPolicy, ScaleFn, check_choice, cyclic_policy
+from keras_clr.cyclic.policies import CyclicPolicy, ScaleFn, check_choice, cyclic_policy, half_cycles
 from keras_clr.cyclic.preview import Preview, dead_cycle
 
 
@@ -107,23 +108,24 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         check_choice("step_size_unit", step_size_unit, ("batches", "epochs"))
         check_choice("on_external_change", on_external_change, ("warn", "scale"))
         check_choice("verbose", verbose, (0, 1))
-        self._arguments: dict[str, Any] = {
-            "base_lr": base_lr,
-            "max_lr": max_lr,
-            "step_size": step_size,
-            "mode": mode,
-            "gamma": gamma,
-            "scale_fn": scale_fn,
-            "scale_mode": scale_mode,
-            "step_size_down": step_size_down,
-            "wave": wave,
-        }
         self._in_epochs = step_size_unit == "epochs"
         self._scales_with_others = on_external_change == "scale"
         self._verbose = verbose
         # In epochs, an epoch of any length shows whether the arguments are sound.
-        policy = cyclic_policy(**self._arguments, steps_per_unit=Fraction(10**6 if self._in_epochs else 1))
-        self._policy = None if self._in_epochs else policy
+        self._checked = cyclic_policy(
+            base_lr,
+            max_lr,
+            step_size,
+            mode,
+            gamma,
+            scale_fn,
+            scale_mode,
+            step_size_down=step_size_down,
+            wave=wave,
+            steps_per_unit=Fraction(10**6 if self._in_epochs else 1),
+        )
+        self._step_sizes = step_size, step_size_down
+        self._policy = None if self._in_epochs else self._checked
         self._clock = StepClock()
         self._history = BoundedHistory()
         self._band = 1.0  # What other callbacks did to the rate, when we follow them.
@@ -157,7 +159,7 @@ class CyclicLR(Preview, keras.callbacks.Callback):
                 raise ValueError(
                     f"CyclicLR sets the learning rate, but the optimizer '{leaf.name}' was built with a schedule: "
                     f"{source!r}. Compile with a float, as in "
-                    f"`{type(leaf).__name__}(learning_rate={self._arguments['base_lr']})`, and keep CyclicLR; or drop "
+                    f"`{type(leaf).__name__}(learning_rate={self._checked.base_lr})`, and keep CyclicLR; or drop "
                     "CyclicLR and build the optimizer with `keras_clr.CyclicSchedule(...)`."
                 )
         self._accumulation = accumulation_steps(optimizer)
@@ -182,7 +184,8 @@ class CyclicLR(Preview, keras.callbacks.Callback):
                 "epoch has. Pass `steps_per_epoch` to `fit`, or give `step_size` in batches."
             )
         steps_per_unit = Fraction(self._num_batches, self._accumulation)
-        self._policy = cyclic_policy(**self._arguments, steps_per_unit=steps_per_unit)
+        up, down = half_cycles(*self._step_sizes, steps_per_unit)
+        self._policy = dataclasses.replace(self._checked, step_size_up=up, step_size_down=down)
 
     def _warn_if_dead(self, num_batches: int | None) -> None:
         if self._told_dead or not num_batches or not self._epochs:

@@ -168,10 +168,14 @@ def cyclic_policy(
         )
     if scale_fn is not None:
         _check_scale_fn(scale_fn, scale_mode)
-    up = _length("step_size", step_size, steps_per_unit)
-    down = up if step_size_down is None else _length("step_size_down", step_size_down, steps_per_unit)
-    up, down = _countable(up, down)
+    up, down = half_cycles(step_size, step_size_down, steps_per_unit)
     return CyclicPolicy(base_lr, max_lr, up, down, mode, gamma, scale_fn, scale_mode, wave)
+
+
+def half_cycles(step_size: float, step_size_down: float | None, steps_per_unit: Fraction) -> tuple[Fraction, Fraction]:
+    """Lengths of rise and fall in steps; arguments and errors as in `cyclic_policy`."""
+    up = _length("step_size", step_size, steps_per_unit)
+    return _countable(up, up if step_size_down is None else _length("step_size_down", step_size_down, steps_per_unit))
 
 
 def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:

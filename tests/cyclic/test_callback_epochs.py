@@ -5,6 +5,7 @@ import pytest
 from cyclic.spelling import fit, rows, spelling_model, updates
 
 from keras_clr import CyclicLR
+from keras_clr._errors import KerasCLRWarning
 
 NUM_BATCHES = 5
 
@@ -64,6 +65,13 @@ class TestLengthsInEpochs:
         fit(model, [clr])
         fit(model, [clr], batch_size=2)
         assert clr.policy.step_size_up == 2
+
+    def test_a_warning_is_given_once(self):
+        """What the constructor has warned of, `fit` does not repeat: any further warning fails the tests."""
+        with pytest.warns(KerasCLRWarning, match="never shrinks"):
+            clr = self.clr(1, mode="exp_range")
+        fit(spelling_model(4), [clr])
+        assert clr.policy.step_size_up == 4
 
     def test_unknown_length(self):
         """Data that does not say its length is an error with the way out, before anything is touched."""
