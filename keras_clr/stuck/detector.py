@@ -15,7 +15,7 @@ from keras_clr._keras.messages import print_message
 from keras_clr._keras.optimizers import leaf_optimizers
 from keras_clr._keras.readings import EpochReading, probability_loss, read_epoch
 from keras_clr.cyclic.policies import check_choice
-from keras_clr.stuck.chance import Chance, SequentialTest
+from keras_clr.stuck.chance import Chance
 from keras_clr.stuck.checks import Probe, Standstill, right_answers
 from keras_clr.stuck.checks.training import (
     check_standstill,
@@ -27,6 +27,7 @@ from keras_clr.stuck.checks.training import (
 )
 from keras_clr.stuck.diagnosis import Diagnosis, State
 from keras_clr.stuck.finding import Finding, plain
+from keras_clr.stuck.sequential import SequentialTest
 
 _T = TypeVar("_T")
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from keras_clr.stuck.chance import SequentialTest
+from keras_clr.stuck.sequential import SequentialTest
 
 NUM_STREAMS = 2000
 BATCH = 32

@@ -53,7 +53,7 @@ class _Coast:
     def at(self, fraction: float) -> list[np.ndarray]:
         """Weights after this fraction of the way; beyond 1 for a learning rate that grows."""
         return [
-            (w.astype(np.float64) + fraction * (e.astype(np.float64) - w)).astype(w.dtype)
+            (_float(w) + np.float32(fraction) * _step(w, e)).astype(w.dtype)
             for w, e in zip(self.start, self.end, strict=True)
         ]
 
@@ -212,5 +212,13 @@ def _coast(model: Any, probe: GradientProbe) -> _Coast:
 
 
 def _distance(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
-    squares = (float(np.sum(np.square(p.astype(np.float64) - q))) for p, q in zip(a, b, strict=True))
-    return float(np.sqrt(sum(squares)))
+    return math.hypot(*(float(np.linalg.norm(_step(p, q))) for p, q in zip(a, b, strict=True)))
+
+
+def _step(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    return _float(end) - _float(start)
+
+
+def _float(weights: np.ndarray) -> np.ndarray:
+    # Not float64: of a large layer, a few copies of that alone would take a gigabyte.
+    return weights.astype(np.result_type(weights.dtype, np.float32), copy=False)
