@@ -68,3 +68,9 @@ def trained_batches(optimizer: Any) -> int:
     # `iterations` is this number divided by `gradient_accumulation_steps`.
     # Not int(): a variable that is mirrored over replicas has no such conversion.
     return int(np.asarray(inner._iterations))
+
+
+def momentum_of(optimizer: Any) -> float:
+    """What is kept of the last step (SGD's `momentum`) or gradient (`beta_1`): the most of several optimizers."""
+    kept = [getattr(leaf, "momentum", 0) or getattr(leaf, "beta_1", 0) for leaf in leaf_optimizers(optimizer)]
+    return max(float(share or 0) for share in kept)

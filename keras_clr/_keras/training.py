@@ -76,8 +76,13 @@ class BatchLoss:
 
     def forget(self) -> None:
         """Starts the mean anew: to be called when a batch begins."""
-        if self._jax_step is None:
-            for variable, zero in self._zeros:
+        if self._jax_step is not None:
+            return
+        for variable, zero in self._zeros:
+            if type(variable.value).__name__ == "ResourceVariable":
+                # TensorFlow, not mirrored over replicas: see `_TensorFlowWriter`.
+                variable.value.assign(zero, read_value=False)
+            else:
                 variable.assign(zero)
 
     def _with_fresh_loss(self, state: Any, *args: Any) -> Any:

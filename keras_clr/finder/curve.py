@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
+import statistics
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,11 @@ from keras_clr.cyclic.callback import CyclicLR
 from keras_clr.cyclic.policies import check_choice
 from keras_clr.finder.drawing import draw_curve
 from keras_clr.finder.errors import FlatCurveError, LRFinderError, TooFewPointsError
-from keras_clr.finder.plan import MIN_POINTS
-from keras_clr.finder.rules import RULES, bounds, lowest, smooth
+from keras_clr.finder.plan import MIN_POINTS, SweepEnd
+from keras_clr.finder.rules import CLEAR, RULES, bounds, descent, fall_in_noise, lowest, smooth
+
+LEAST_FALL = 3.0  # Standard errors: a smaller fall is none.
+COURSE_DECADES = 0.15  # Standard deviation between sweeps of one model, beyond what one curve shows.
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class LRCurve:
         probes: Short trainings at candidate rates; empty with `probe_steps=0`.
         end: How the sweep ended, in words.
         updates_per_epoch: Updates in an epoch, None if the data does not say.
+        momentum: What the optimizer keeps of its last step or averaged gradient; the rule "descent" allows for it.
     """
 
     rates: tuple[float, ...]
@@ -57,13 +62,14 @@ class LRCurve:
     probes: tuple[Probe, ...] = ()
     end: str = ""
     updates_per_epoch: float | None = None
+    momentum: float = 0.0
 
     def suggest(self, rule: str | None = None) -> float:
         """A learning rate to train with.
 
         Args:
-            rule: None for the best probe, or "smooth-minimum" where there are no probes; or the name of a rule that
-                reads the curve alone: "smooth-minimum" (ours), "minimum", "steepest", "valley", "slide" (fastai),
+            rule: None for "descent", or for the best probe where there are probes; or the name of a rule that reads the
+                curve alone: "descent", "smooth-minimum" (ours), "minimum", "steepest", "valley", "slide" (fastai),
                 "gradient-by-index" (torch-lr-finder), "gradient-by-rate" (Lightning), "before-minimum" (ignite).
 
         Returns:
@@ -76,10 +82,10 @@ class LRCurve:
         if rule is not None:
             check_choice("rule", rule, tuple(RULES))
         self._require_shape()
+        if rule == "descent" or (rule is None and not self.probes):
+            return descent(*self._arrays, self.momentum)
         if rule is not None:
             return RULES[rule](*self._arrays)
-        if not self.probes:
-            return RULES["smooth-minimum"](*self._arrays)
         best = min(self.probes, key=lambda probe: probe.score)
         if best.score == float("inf"):
             raise LRFinderError(
@@ -102,23 +108,41 @@ class LRCurve:
         """The losses, averaged over neighbouring log-rates without lag."""
         return tuple(smooth(*self._arrays))
 
-    def interval(self, level: float = 0.95, resamples: int = 200, seed: int = 0) -> tuple[float, float]:
-        """Where the rate of the lowest loss lies: flips the signs of the residuals about the smoothed curve.
+    def interval(self, level: float = 0.95, resamples: int = 200) -> tuple[float, float]:
+        """Where sweeps of the same model would suggest a rate: holds the median of many with about this probability.
 
-        Each residual stays in its place (a wild bootstrap), since the noise grows with the rate.
+        Two parts, added as variances of the log-rate. The noise of the batches: the rule "descent" reads the curve
+        again and again with random signs of the residuals about the smoothed losses (a wild bootstrap: each stays in
+        its place, since the noise changes with the rate). And 0.15 decades, by which sweeps differ that took another
+        course: one curve cannot show that, it is from repeated sweeps (benchmarks/finder_interval.py).
+
+        Args:
+            level: Probability, in (0, 1). Defaults to 0.95.
+            resamples: How many times the curve is read. Defaults to 200.
+
+        Returns:
+            (lowest, highest) rate around the suggestion of "descent"; the same ones in every call.
         """
         rates, losses = self._arrays
         curve = smooth(rates, losses)
-        signs = np.random.default_rng(seed).choice([-1.0, 1.0], (resamples, len(rates)))
-        found = [lowest(rates, curve + flips * (losses - curve)) for flips in signs]
-        low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
+        residuals = losses - curve
+        # Beyond the minimum they are its blow-up; the other way round that would be a fall.
+        residuals[int(np.argmin(curve)) + 1 :] = 0.0
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (resamples, len(rates)))
+        found = np.log10([descent(rates, losses - residuals + flips * residuals, self.momentum) for flips in signs])
+        # What is smoothed twice may lie a little beside the suggestion: only the spread is taken.
+        low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2]) - np.median(found)
+        course = COURSE_DECADES * statistics.NormalDist().inv_cdf((1 + level) / 2)
+        rate = descent(rates, losses, self.momentum)
+        return rate * float(10 ** -np.hypot(low, course)), rate * float(10 ** np.hypot(high, course))
 
     @property
     def low_confidence(self) -> bool:
-        """Whether the lowest loss is uncertain by more than a decade, or lies at the end of the range."""
+        """Whether the fall is lost in noise, the suggestion uncertain by a decade, or the lowest loss the last one."""
+        if fall_in_noise(*self._arrays) < CLEAR or lowest(*self._arrays) >= self.rates[-2]:
+            return True
         low, high = self.interval()
-        return high > 10 * low or lowest(*self._arrays) >= self.rates[-2]
+        return high > 10 * low
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain Python values."""
@@ -166,7 +190,7 @@ class LRCurve:
             return f"no suggestion: {error}"
         low, high = self.interval()
         doubt = ", low confidence" if self.low_confidence else ""
-        return f"suggests {rate:.3g}, lowest loss between {low:.2g} and {high:.2g}{doubt}"
+        return f"suggests {rate:.3g}, the curve says {low:.2g} to {high:.2g}{doubt}"
 
     def to_json(self) -> str:
         """Everything as JSON; `LRCurve.from_json` reads it."""
@@ -190,10 +214,11 @@ class LRCurve:
                 f"{len(self.rates)} points, need {MIN_POINTS}: raise num_steps or lower min_lr. The sweep ended "
                 f"because {self.end}."
             )
+        # Where it diverged, the divergence itself says enough, however small the fall was.
+        diverged = self.end in (SweepEnd.DIVERGED.value, SweepEnd.NOT_FINITE.value)
         rates, losses = self._arrays
-        curve = smooth(rates, losses)
-        noise = np.median(np.abs(losses - curve))
-        if curve[:5].mean() - curve.min() <= max(noise, 1e-6 * np.abs(curve).max()):
+        if not diverged and fall_in_noise(rates, losses) < LEAST_FALL:
+            noise = np.median(np.abs(losses - smooth(rates, losses)))
             raise FlatCurveError(
                 f"The loss never fell by more than the noise of its batches ({noise:.3g}) between rates {rates[0]:.2g} "
                 f"and {rates[-1]:.2g}. Check that the model can learn at all, use larger batches, or raise num_steps."

@@ -29,7 +29,7 @@ def draw_curve(curve: LRCurve, ax: Any) -> Any:
         ax.axvspan(low, high, color="tab:green", alpha=0.15, label=f"cycle between {low:.2g} and {high:.2g}")
         ax.axvline(suggestion, color="tab:green", label=f"suggestion {suggestion:.2g}")
         interval = curve.interval()
-        ax.axvspan(*interval, ymax=0.03, color="tab:orange", label="lowest loss, 95 %")
+        ax.axvspan(*interval, ymax=0.03, color="tab:orange", label="suggestions of the curve, 95 %")
         scores = {probe.rate: probe.score for probe in curve.probes if np.isfinite(probe.score)}
         ax.plot(list(scores), list(scores.values()), "o", color="tab:red", label="loss after a short training")
         for name in RULES:

@@ -10,6 +10,10 @@ import enum
 import math
 import statistics
 
+import numpy as np
+
+from keras_clr.finder.rules import has_turned
+
 NUM_FIRST = 5  # The level before training has moved is the median of this many losses.
 MIN_POINTS = 20  # Fewer show nothing.
 FATAL_STEPS = 3  # Losses in a row above the limit: one alone may be a hard batch.
@@ -20,6 +24,7 @@ class SweepEnd(enum.Enum):
 
     DIVERGED = "the loss diverged"
     NOT_FINITE = "the loss became NaN or infinite"
+    TURNED = "the loss was rising again at max_lr"
     NO_DIVERGENCE = "the loss never diverged, up to the highest rate that is tried"
     OUT_OF_DATA = "the data ended"
 
@@ -31,7 +36,8 @@ class SweepPlan:
         min_lr: First rate.
         max_lr: Rate that the sweep reaches after `num_steps` updates.
         num_steps: Number of updates from `min_lr` to `max_lr`.
-        extend_to: Rate up to which it goes on, at the same pace, when the loss has not diverged by `max_lr`.
+        extend_to: Rate up to which it goes on, at the same pace, when by `max_lr` the loss has neither diverged nor
+            begun to rise again.
     """
 
     def __init__(self, min_lr: float, max_lr: float, num_steps: int, extend_to: float) -> None:
@@ -43,6 +49,7 @@ class SweepPlan:
         self.losses: list[float] = []
         self.end: SweepEnd | None = None
         self._above = 0
+        self._best = math.inf
 
     def next(self) -> float:
         """The rate of the next update."""
@@ -55,22 +62,25 @@ class SweepPlan:
             return
         self.rates.append(self.next())
         self.losses.append(loss)
+        # A median of three keeps one lucky batch from passing for the best that training reached.
+        if len(self.losses) >= 3:
+            self._best = min(self._best, statistics.median(self.losses[-3:]))
         if len(self.losses) > NUM_FIRST:
             self._above = self._above + 1 if loss > self._limit() else 0
             if self._above == FATAL_STEPS:
                 self.end = SweepEnd.DIVERGED
                 return
-        if len(self.rates) == self._num_updates:
+        if len(self.rates) == self.num_steps and has_turned(np.array(self.rates), np.array(self.losses)):
+            self.end = SweepEnd.TURNED
+        elif len(self.rates) == self._num_updates:
             self.end = SweepEnd.NO_DIVERGENCE
 
     def _limit(self) -> float:
         """The loss before training + twice the drop so far, or well outside the noise of the batches."""
         first = self.losses[: NUM_FIRST * 2]
-        level = statistics.median(first[:NUM_FIRST])
-        noise = 1.4826 * statistics.median(abs(loss - statistics.median(first)) for loss in first)
-        # A median of three keeps one lucky batch from passing for the best that training reached.
-        best = min(statistics.median(self.losses[i : i + 3]) for i in range(len(self.losses) - 2))
-        return level + max(2 * (level - best), 6 * noise, 1e-6 * abs(level))
+        level, middle = statistics.median(first[:NUM_FIRST]), statistics.median(first)
+        noise = 1.4826 * statistics.median(abs(loss - middle) for loss in first)
+        return level + max(2 * (level - self._best), 6 * noise, 1e-6 * abs(level))
 
     @property
     def diverged_at_once(self) -> bool:

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 
 import keras_clr
 from keras_clr.finder.curve import LRCurve, Probe
 from keras_clr.finder.errors import FlatCurveError, LRFinderError, TooFewPointsError
+from keras_clr.finder.rules import descent
 
 RATES = tuple(np.geomspace(1e-6, 1.0, 80))
 # Falls from 1 to 0.2 around 1e-2 and rises again.
@@ -23,8 +25,17 @@ def curve(noise=0.0, **arguments):
 
 def test_json_round_trip():
     """A curve with probes comes back equal from JSON text."""
-    original = curve(probes=(Probe(0.01, (1.0, 0.5)), Probe(0.1, (1.0,), diverged=True)))
-    assert LRCurve.from_json(json.dumps(json.loads(original.to_json()))) == original
+    original = curve(probes=(Probe(0.01, (1.0, 0.5)), Probe(0.1, (1.0,), diverged=True)), momentum=0.9)
+    again = LRCurve.from_json(json.dumps(json.loads(original.to_json())))
+    assert again == original
+    assert again.momentum == 0.9
+
+
+def test_a_curve_that_was_stored_without_momentum_can_be_read():
+    """It counts as one of an optimizer without momentum."""
+    stored = curve().to_dict()
+    del stored["momentum"]
+    assert LRCurve.from_json(json.dumps(stored)) == curve()
 
 
 def test_it_is_immutable():
@@ -37,6 +48,14 @@ def test_the_best_probe_is_the_suggestion():
     """Lowest mean loss over the last third; a diverged probe never wins."""
     probes = (Probe(0.001, (1.0, 0.9, 0.8)), Probe(0.01, (1.0, 0.6, 0.3)), Probe(0.1, (0.1,), diverged=True))
     assert curve(probes=probes).suggest() == 0.01
+
+
+def test_without_probes_the_suggestion_is_that_of_descent_for_this_momentum():
+    """With probes it can be asked for by name."""
+    expected = descent(np.array(RATES), np.array(LOSSES), 0.9)
+    assert curve(momentum=0.9).suggest() == expected
+    assert curve(momentum=0.9, probes=(Probe(1e-5, (1.0,)),)).suggest("descent") == expected
+    assert curve().suggest() > 2 * expected
 
 
 def test_no_surviving_probe_is_an_error_that_says_what_to_do():
@@ -61,7 +80,17 @@ def test_an_unknown_rule_is_refused():
 
 def test_every_rule_suggests_a_rate_within_the_range():
     """All rules of other finders are at hand on the same curve."""
-    for rule in ("minimum", "steepest", "valley", "slide", "gradient-by-index", "gradient-by-rate", "before-minimum"):
+    for rule in (
+        "descent",
+        "smooth-minimum",
+        "minimum",
+        "steepest",
+        "valley",
+        "slide",
+        "gradient-by-index",
+        "gradient-by-rate",
+        "before-minimum",
+    ):
         assert RATES[0] <= curve().suggest(rule) * 10
         assert curve().suggest(rule) <= RATES[-1]
 
@@ -73,22 +102,49 @@ def test_the_bounds_hold_the_suggestion_between_them():
 
 
 def test_cyclic_lr_is_a_ready_callback_of_whole_epochs():
-    """Its half cycle is a whole number of epochs, its bounds are the suggested ones."""
+    """It trains from the lower to the upper suggested bound within two epochs, whatever these have of batches."""
     clr = curve().cyclic_lr()
     assert isinstance(clr, keras_clr.CyclicLR)
-    assert (clr._arguments["base_lr"], clr._arguments["max_lr"]) == curve().suggest_bounds()
-    assert clr._in_epochs
-    assert clr._arguments["step_size"] == 2
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(np.zeros((10, 1)), np.zeros(10), batch_size=2, epochs=3, callbacks=[clr], verbose=0)
+    rates = clr.history["learning_rate"]
+    assert (rates[0], rates[10]) == pytest.approx(curve().suggest_bounds())
+    assert max(rates) == rates[10]
 
 
-def test_the_interval_holds_the_lowest_loss_and_widens_with_noise():
-    """More noise, more doubt; nothing but noise is low confidence."""
+def test_the_interval_is_about_the_suggestion_and_widens_with_noise_and_level():
+    """More noise, more doubt; more certainty, a wider one; the same one whenever it is asked for."""
+    for measured in (curve(1e-3), curve(0.3), curve(0.1, momentum=0.9)):
+        low, high = measured.interval()
+        assert low < measured.suggest() < high
+        assert measured.interval() == (low, high)
+        half_low, half_high = measured.interval(0.5)
+        assert low < half_low < half_high < high
     quiet, noisy = curve(1e-3).interval(), curve(0.3).interval()
-    best = RATES[int(np.argmin(LOSSES))]
-    assert quiet[0] <= best <= quiet[1]
     assert noisy[1] / noisy[0] > quiet[1] / quiet[0]
+
+
+def test_without_noise_the_interval_is_what_sweeps_differ_by():
+    """1.96 standard deviations of 0.15 decades to each side."""
+    low, high = curve().interval()
+    assert np.log10(high / low) == pytest.approx(2 * 1.96 * 0.15, rel=0.02)
+
+
+def test_the_interval_is_not_moved_by_how_far_the_loss_blew_up():
+    """Beyond the minimum the loss may be anything."""
+    measured = curve(0.02)
+    losses = (*measured.losses[:-3], 50.0, 300.0, 2000.0)
+    low, high = dataclasses.replace(measured, losses=losses).interval()
+    assert np.log10(high / low) == pytest.approx(np.log10(np.divide(*measured.interval()[::-1])), rel=0.2)
+
+
+def test_low_confidence():
+    """A fall lost in noise, or a lowest loss at the end of the range; not a clear one within."""
     assert not curve(1e-3).low_confidence
     assert LRCurve(RATES, tuple(np.random.default_rng(0).normal(size=80))).low_confidence
+    end = int(np.argmin(LOSSES)) - 5
+    assert LRCurve(RATES[:end], LOSSES[:end]).low_confidence
 
 
 def test_smoothing_does_not_shift_the_minimum():

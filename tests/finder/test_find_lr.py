@@ -110,6 +110,41 @@ def test_faults_give_everything_back(fault):
     assert model.stop_training is False
 
 
+def test_by_default_it_leaves_it_at_the_curve():
+    """No probes; with `probe_steps`, short trainings around what the curve says."""
+    keras.utils.set_random_seed(3)
+    model = classifier()
+    alone, probed = keras_clr.find_lr(model, X, Y, verbose=0), keras_clr.find_lr(model, X, Y, verbose=0, probe_steps=4)
+    assert alone.probes == ()
+    assert alone.rates[0] == pytest.approx(1e-5)
+    assert [len(probe.losses) for probe in probed.probes] == [4, 4, 4]
+    assert probed.probes[1].rate == probed.suggest("descent")
+
+
+def two_parts():
+    """Matrices with much momentum, vectors with none; the parts are chosen when the optimizer is built."""
+    much, none = keras.optimizers.SGD(momentum=0.95), keras.optimizers.SGD()
+    return keras.optimizers.MultiOptimizer(lambda variable: much if len(variable.shape) > 1 else none)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "momentum"),
+    [
+        (lambda: keras.optimizers.SGD(), 0.0),
+        (lambda: keras.optimizers.SGD(momentum=0.8), 0.8),
+        (lambda: keras.optimizers.Adam(), 0.9),
+        (lambda: keras.optimizers.RMSprop(), 0.0),
+        (lambda: keras.optimizers.Adadelta(), 0.0),
+        (lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.AdamW(beta_1=0.7)), 0.7),
+        (lambda: two_parts(), 0.95),
+    ],
+)
+def test_the_curve_knows_the_momentum(optimizer, momentum):
+    """That of the optimizer inside a wrapper, the largest of several."""
+    curve = keras_clr.find_lr(classifier(optimizer()), X, Y, num_steps=20, verbose=0)
+    assert curve.momentum == momentum
+
+
 def test_nan_ends_the_sweep_at_once_and_gives_everything_back():
     """A NaN loss stops it; there is no suggestion, and the error says what to change."""
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])

@@ -37,6 +37,30 @@ def test_it_goes_on_beyond_max_lr_until_the_loss_diverges():
     assert 10 < plan.rates[-1] < 1e4
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_loss_on_its_way_up_is_not_followed_beyond_max_lr(noise):
+    """It fell and rises again, though not yet above its first level: the range has been seen."""
+    plan = run(lambda rate: valley(rate / 12), noise=noise)
+    assert plan.end is SweepEnd.TURNED
+    assert plan.rates[-1] == pytest.approx(10.0)
+    assert max(plan.losses[-5:]) < plan.losses[0]
+
+
+def test_a_rise_without_a_fall_is_followed():
+    """A loss that only ever rose has not shown where it falls."""
+    plan = run(lambda rate: 1 + 0.01 * max(0.0, math.log10(rate / 1e-2)), noise=0.01)
+    assert plan.end is not SweepEnd.TURNED
+    assert plan.rates[-1] > 10
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_is_no_turn(seed):
+    """A loss that is still falling at max_lr, or does nothing, is followed, however the batches fall out."""
+    falling = run(lambda rate: 1 / (1 + rate / 10), noise=0.1, seed=seed, extend_to=100.0)
+    still = run(lambda rate: 1.0, noise=0.1, seed=seed, extend_to=100.0)
+    assert falling.end is still.end is SweepEnd.NO_DIVERGENCE
+
+
 def test_a_loss_that_never_diverges_ends_at_the_last_rate():
     """The extension has an end, and says so."""
     plan = run(lambda rate: 1.0)
