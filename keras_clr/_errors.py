@@ -1,4 +1,11 @@
-"""The package's own warnings and errors."""
+"""The package's own warnings and errors, and what is done with those of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 
 class KerasCLRWarning(UserWarning):
@@ -19,3 +26,11 @@ class StuckTrainingError(RuntimeError):
     def __init__(self, message: str, diagnosis: object) -> None:
         super().__init__(message)
         self.diagnosis = diagnosis
+
+
+def attempt(look: Callable[[], _T]) -> tuple[_T | None, str | None]:
+    """What `look` returns, and the error if there was one: a look must not end the run that it looks at."""
+    try:
+        return look(), None
+    except Exception as error:  # whatever a user's model or data may raise
+        return None, f"{type(error).__name__}: {error}"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+_MISSING = 'Drawing needs matplotlib. Install it with: pip install "keras-clr[plot]"'
 
 
 def new_axes() -> Any:
@@ -16,8 +20,30 @@ def new_axes() -> Any:
     try:
         from matplotlib import pyplot as plt
     except ImportError as error:
-        raise ImportError('Drawing needs matplotlib. Install it with: pip install "keras-clr[plot]"') from error
+        raise ImportError(_MISSING) from error
     return plt.figure(layout="constrained").add_subplot()
+
+
+@contextmanager
+def new_panels(heights: Sequence[float]) -> Iterator[tuple[Any, Any]]:
+    """A figure for a file, with Axes one above the other, in matplotlib's own style whatever the user's is.
+
+    Args:
+        heights: Of each of the Axes, in inches.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib import style
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(_MISSING) from error
+    # The salt makes the same picture the same file.
+    with style.context(["default", {"svg.hashsalt": "keras-clr"}]):
+        # Not pyplot's: it need not be closed, and no notebook shows it.
+        figure = Figure(figsize=(5.6, 1.2 + sum(heights)), layout="constrained")
+        yield figure, figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
 
 
 def line_plot(x: np.ndarray, y: np.ndarray, *, ax: Any, xlabel: str, ylabel: str) -> Any:

@@ -28,16 +28,44 @@ class GradientReading:
     """Gradient of the training loss on some batches.
 
     Attributes:
-        zero: True if every entry is exactly 0 for every trainable variable, in every draw.
-        num_variables: Trainable variables.
-        num_unconnected: Trainable variables that the loss does not depend on at all: `zero` is False then.
+        zeros: For each trainable variable, whether every entry is exactly 0, in every draw. Once none is, the look
+            ends.
+        num_unconnected: Trainable variables that the loss does not depend on at all: they are not among `zeros`.
         num_draws: Times each sample was looked at, each with its own dropout.
     """
 
-    zero: bool
-    num_variables: int
+    zeros: tuple[bool, ...]
     num_unconnected: int
     num_draws: int
+
+    @property
+    def num_variables(self) -> int:
+        """Trainable variables."""
+        return len(self.zeros)
+
+    @property
+    def zero(self) -> bool:
+        """Whether no trainable variable has a gradient."""
+        return bool(self.zeros) and all(self.zeros)
+
+
+@dataclass(frozen=True, eq=False)
+class BatchGradient:
+    """Loss and gradient of one training step on one batch.
+
+    Attributes:
+        loss: Training loss, before any loss scaling.
+        gradients: Of each trainable variable, as an array of its shape, without the loss scale; None where the loss
+            does not depend on the variable.
+    """
+
+    loss: float
+    gradients: tuple[np.ndarray | None, ...]
+
+    @property
+    def norms(self) -> tuple[float | None, ...]:
+        """Euclidean norm of each gradient, in double precision."""
+        return tuple(None if g is None else float(np.linalg.norm(g.astype(np.float64))) for g in self.gradients)
 
 
 class GradientProbe:
@@ -69,8 +97,7 @@ class GradientProbe:
             )
         self._weak_model = weakref.ref(model)
         self._made_for = [weakref.ref(part) for part in self._parts(model)]
-        makers = {"tensorflow": self._tensorflow, "jax": self._jax, "torch": self._torch}
-        self._count = makers[keras.backend.backend()]()
+        self._search = self._step(_any_nonzero)
 
     @staticmethod
     def _parts(model: Any) -> tuple[Any, ...]:
@@ -85,7 +112,7 @@ class GradientProbe:
         return self._weak_model()
 
     def read(self, batches: Sequence[Batch], num_draws: int, weights: Sequence[Any] | None = None) -> GradientReading:
-        """Counts gradient entries that are not exactly 0 (NaN counts), up to the first.
+        """Looks for gradient entries that are not exactly 0 (NaN counts as one).
 
         Args:
             batches: What to look at. Without a weight of its own for each sample, gradients that cancel look like 0.
@@ -96,15 +123,55 @@ class GradientProbe:
         trainable = _values(model.trainable_variables) if weights is None else list(weights)
         state = _values(model.non_trainable_variables)
         unconnected = 0
-        zero = bool(trainable)
-        with _apart(gradient=True):
+        zeros = [True] * len(trainable)
+        with apart(gradient=True):
             for x, y, sample_weight in itertools.chain.from_iterable([batches] * num_draws):
-                counts, state = self._count(trainable, state, x, y, sample_weight)
-                unconnected = sum(count is None for count in counts)
-                zero = zero and not unconnected and not any(int(count) for count in counts)
-                if not zero:
+                found, state = self._search(trainable, state, x, y, sample_weight)
+                unconnected = sum(nonzero is None for nonzero in found)
+                parts = zip(zeros, found, strict=True)
+                zeros = [zero and nonzero is not None and not bool(nonzero) for zero, nonzero in parts]
+                if not any(zeros):
                     break
-        return GradientReading(zero, len(trainable), unconnected, num_draws)
+        return GradientReading(tuple(zeros), unconnected, num_draws)
+
+    def measure(self, batch: Batch) -> BatchGradient:
+        """Loss and gradient of one batch, with the dropout of the next training step."""
+        model = self._model
+        trainable = _values(model.trainable_variables)
+        state = _values(model.non_trainable_variables)
+        with apart(gradient=True):
+            (loss, gradients), _ = self._whole(trainable, state, *batch)
+            scale = float(to_numpy(model.optimizer.scale_loss(keras.ops.ones(()))))
+        arrays = [None if g is None else to_numpy(g) for g in gradients]
+        if keras.backend.backend() == "jax" and any(g is not None and not g.any() for g in arrays):
+            # JAX gives a variable that the loss does not depend on a gradient of 0.
+            arrays = [g if used else None for g, used in zip(arrays, self._jax_connections(*batch), strict=True)]
+        if scale != 1.0:
+            arrays = [None if g is None else g.astype(np.float64) / scale for g in arrays]
+        return BatchGradient(float(to_numpy(loss)), tuple(arrays))
+
+    @functools.cached_property
+    def _whole(self) -> Callable[..., Any]:
+        return self._step(_as_it_is)
+
+    def _jax_connections(self, *batch: Any) -> list[bool]:
+        """For each trainable variable, if the loss is computed from it."""
+        import jax
+
+        model = self._model
+        rest = [_values(model.non_trainable_variables), _values(model.metrics_variables), *tensors(batch)]
+        optimizer = _values(model.optimizer.variables)
+
+        def loss(trainable: Any) -> Any:
+            options = {"training": True, "optimizer_variables": optimizer}
+            return model.compute_loss_and_updates(trainable, *rest, **options)[0]
+
+        program = jax.make_jaxpr(loss)(_values(model.trainable_variables)).jaxpr
+        needed = {id(variable) for variable in program.outvars}
+        for equation in reversed(program.eqns):
+            if equation.primitive.name != "stop_gradient" and any(id(v) in needed for v in equation.outvars):
+                needed |= {id(variable) for variable in equation.invars}
+        return [id(variable) in needed for variable in program.invars]
 
     def run_without_gradient(self, stops: Sequence[int]) -> list[list[np.ndarray]]:
         """Trainable weights now and after so many steps of the optimizer on gradients of 0; the model stays."""
@@ -142,11 +209,17 @@ class GradientProbe:
         jitted: Callable[..., Any] = jax.jit(step)
         return jitted
 
-    def _training_loss(self, x: Any, y: Any, sample_weight: Any) -> Any:
+    def _step(self, summarise: Callable[..., Any]) -> Callable[..., Any]:
+        """From (trainable, state, *batch) to what `summarise` makes of (loss, gradients), and the state afterwards."""
+        makers = {"tensorflow": self._tensorflow, "jax": self._jax, "torch": self._torch}
+        return makers[keras.backend.backend()](summarise)
+
+    def _training_loss(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """The loss as it is, and scaled by the optimizer."""
         model = self._model
         y_pred = model(x, training=True) if model._call_has_training_arg else model(x)
         loss = model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
-        return model.optimizer.scale_loss(loss)
+        return loss, model.optimizer.scale_loss(loss)
 
     @contextlib.contextmanager
     def _scope(self, trainable: Sequence[Any], state: Sequence[Any]) -> Iterator[Any]:
@@ -158,81 +231,111 @@ class GradientProbe:
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
             yield scope
 
-    def _tensorflow(self) -> Callable[..., Any]:
+    def _tensorflow(self, summarise: Callable[..., Any]) -> Callable[..., Any]:
         import tensorflow as tf
 
-        def count(trainable: Any, state: Any, x: Any, y: Any, sample_weight: Any) -> Any:
+        def step(trainable: Any, state: Any, x: Any, y: Any, sample_weight: Any) -> Any:
             with tf.GradientTape() as tape:
                 tape.watch(trainable)
                 with self._scope(trainable, state) as scope:
-                    loss = self._training_loss(x, y, sample_weight)
-            counts = [
-                # An embedding's gradient holds the rows that were used.
-                None if g is None else tf.math.count_nonzero(getattr(g, "values", g))
-                for g in tape.gradient(loss, trainable)
-            ]
-            return counts, _current(scope, self._model.non_trainable_variables)
+                    loss, scaled = self._training_loss(x, y, sample_weight)
+            gradients = tape.gradient(scaled, trainable)
+            return summarise(loss, gradients), _current(scope, self._model.non_trainable_variables)
 
         if not self._model.run_eagerly:
-            count = tf.function(count, autograph=False, jit_compile=self._model.jit_compile)
+            step = tf.function(step, autograph=False, jit_compile=self._model.jit_compile)
 
-        def counted(trainable: Any, state: Any, *batch: Any) -> Any:
-            return count(_tensors(trainable), _tensors(state), *_tensors(batch))
+        def stepped(trainable: Any, state: Any, *batch: Any) -> Any:
+            return step(tensors(trainable), tensors(state), *tensors(batch))
 
-        return counted
+        return stepped
 
-    def _torch(self) -> Callable[..., Any]:
+    def _torch(self, summarise: Callable[..., Any]) -> Callable[..., Any]:
         import torch
 
-        def count(trainable: Any, state: Any, *batch: Any) -> Any:
+        def step(trainable: Any, state: Any, *batch: Any) -> Any:
             model = self._model
-            leaves = [value.detach().clone().requires_grad_() for value in _tensors(trainable)]
+            leaves = [value.detach().clone().requires_grad_() for value in tensors(trainable)]
             mode = model.training
             model.train()
             try:
-                with self._scope(leaves, _tensors(state)) as scope:
-                    loss = self._training_loss(*_tensors(batch))
-                    gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+                with self._scope(leaves, tensors(state)) as scope:
+                    loss, scaled = self._training_loss(*tensors(batch))
+                    # torch refuses a loss that depends on none of them.
+                    gradients: Any = [None] * len(leaves)
+                    if scaled.requires_grad:
+                        gradients = torch.autograd.grad(scaled, leaves, allow_unused=True)
             finally:
                 model.train(mode)
-            counts = [None if g is None else int(torch.count_nonzero(g)) for g in gradients]
-            return counts, [s.detach() for s in _current(scope, model.non_trainable_variables)]
+            return summarise(loss, gradients), [s.detach() for s in _current(scope, model.non_trainable_variables)]
 
-        return count
+        return step
 
-    def _jax(self) -> Callable[..., Any]:
+    def _jax(self, summarise: Callable[..., Any]) -> Callable[..., Any]:
         import jax
 
-        def count(trainable: Any, state: Any, metrics: Any, optimizer: Any, x: Any, y: Any, weight: Any) -> Any:
+        def step(trainable: Any, state: Any, metrics: Any, optimizer: Any, x: Any, y: Any, weight: Any) -> Any:
             gradients, aux = jax.grad(self._model.compute_loss_and_updates, has_aux=True)(
                 trainable, state, metrics, x, y, weight, training=True, optimizer_variables=optimizer
             )
-            return [jax.numpy.count_nonzero(g) for g in gradients], aux[2]
+            return summarise(aux[0], gradients), aux[2]
 
         if self._model.jit_compile and not self._model.run_eagerly:
-            count = jax.jit(count)
+            step = jax.jit(step)
 
-        def counted(trainable: Any, state: Any, *batch: Any) -> Any:
+        def stepped(trainable: Any, state: Any, *batch: Any) -> Any:
             metrics = _values(self._model.metrics_variables)
             optimizer = _values(self._model.optimizer.variables)
-            return count(_tensors(trainable), state, metrics, optimizer, *_tensors(batch))
+            return step(tensors(trainable), state, metrics, optimizer, *tensors(batch))
 
-        return counted
+        return stepped
+
+
+def _any_nonzero(_: Any, gradients: Sequence[Any]) -> list[Any]:
+    """For each gradient, on the device, if an entry is not 0; None where there is no connection."""
+    rows = [g.values if _is_sparse(g) else g for g in gradients]
+    return [None if g is None else keras.ops.any(keras.ops.not_equal(g, 0.0)) for g in rows]
+
+
+def _as_it_is(loss: Any, gradients: Sequence[Any]) -> tuple[Any, list[Any]]:
+    if any(_is_sparse(g) for g in gradients):
+        import tensorflow as tf
+
+        # Rows that were used several times are added up.
+        gradients = [tf.convert_to_tensor(g) if _is_sparse(g) else g for g in gradients]
+    return loss, list(gradients)
+
+
+def _is_sparse(gradient: Any) -> bool:
+    # An embedding's gradient on TensorFlow holds the rows that were used.
+    return type(gradient).__name__ == "IndexedSlices"
 
 
 def predict(model: Any, batches: Sequence[Batch]) -> np.ndarray:
-    """Outputs in inference mode. `model.predict` would start a run of its own in mid-training."""
+    """Outputs in inference mode of a model with one output."""
+    return predict_all(model, batches)[0]
+
+
+def predict_all(model: Any, batches: Sequence[Batch], weights: Sequence[Any] | None = None) -> list[np.ndarray]:
+    """Each output in inference mode. `model.predict` would start a run of its own in mid-training.
+
+    Args:
+        model: The model.
+        batches: What to look at.
+        weights: Trainable weights to look at instead of the model's own.
+    """
+    mapping = [] if weights is None else list(zip(model.trainable_variables, tensors(list(weights)), strict=True))
     outputs = []
     for x, _, _ in batches:
-        with keras.StatelessScope(), _apart(gradient=False):
-            x = _tensors(x)
+        with keras.StatelessScope(mapping), apart(gradient=False):
+            x = tensors(x)
             y_pred = model(x, training=False) if model._call_has_training_arg else model(x)
-            outputs.append(to_numpy(y_pred))
-    return np.concatenate(outputs)
+            outputs.append([to_numpy(output) for output in keras.tree.flatten(y_pred)])
+    return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
 @contextlib.contextmanager
-def _apart(gradient: bool) -> Iterator[None]:
+def apart(gradient: bool) -> Iterator[None]:
     """Keeps torch's own random state, from which dropout without a seed draws, and builds a graph only if wanted."""
     if keras.backend.backend() != "torch":
         yield
@@ -251,7 +354,7 @@ def _current(scope: Any, variables: Sequence[Any]) -> list[Any]:
     return [scope.get_current_value(v) for v in variables]
 
 
-def _tensors(structure: Any) -> Any:
+def tensors(structure: Any) -> Any:
     return keras.tree.map_structure(keras.ops.convert_to_tensor, structure)
 
 

@@ -21,6 +21,7 @@ from keras_clr._keras.optimizers import (
     rate_source,
     trained_batches,
 )
+from keras_clr._restarts import restarts_of
 from keras_clr.cyclic.clock import StepClock
 from keras_clr.cyclic.history import BoundedHistory
 from keras_clr.cyclic.policies import CyclicPolicy, ScaleFn, check_choice, cyclic_policy, half_cycles
@@ -170,6 +171,7 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         if self._in_epochs:
             self._resolve_epochs()
         self._started = False
+        self._restarts = restarts_of(model)
         self._told_dead = False
         self._written: float | None = None
         self._written_before: float | None = None
@@ -203,6 +205,10 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         if not self._started:
             self._started = True
             self._clock.start(self._count_to_start_from())
+        elif restarts_of(self.model) != self._restarts:
+            self._restarts = restarts_of(self.model)
+            self._clock.start(self._counted)
+            self._band, self._written = 1.0, None
         self._epoch_opens = True
         self._last_begun = -1
         self._heed_others()

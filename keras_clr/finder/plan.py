@@ -50,17 +50,18 @@ class SweepPlan:
         self.end: SweepEnd | None = None
         self._above = 0
         self._best = math.inf
+        self._first = math.nan, math.nan
 
-    def next(self) -> float:
-        """The rate of the next update."""
-        return math.exp(self._log_min + self._log_step * len(self.rates))
+    def rate(self, update: int) -> float:
+        """The rate of an update, counted from 0."""
+        return math.exp(self._log_min + self._log_step * update)
 
     def record(self, loss: float) -> None:
-        """Notes the loss of the update at `next()`, and sets `end` if it was the last one."""
+        """Notes the loss of the first update that has none yet, and sets `end` if it was the last one."""
         if not math.isfinite(loss):
             self.end = SweepEnd.NOT_FINITE
             return
-        self.rates.append(self.next())
+        self.rates.append(self.rate(len(self.rates)))
         self.losses.append(loss)
         # A median of three keeps one lucky batch from passing for the best that training reached.
         if len(self.losses) >= 3:
@@ -77,9 +78,11 @@ class SweepPlan:
 
     def _limit(self) -> float:
         """The loss before training + twice the drop so far, or well outside the noise of the batches."""
-        first = self.losses[: NUM_FIRST * 2]
-        level, middle = statistics.median(first[:NUM_FIRST]), statistics.median(first)
-        noise = 1.4826 * statistics.median(abs(loss - middle) for loss in first)
+        if len(self.losses) <= NUM_FIRST * 2:
+            middle = statistics.median(self.losses)
+            noise = 1.4826 * statistics.median(abs(loss - middle) for loss in self.losses)
+            self._first = statistics.median(self.losses[:NUM_FIRST]), noise
+        level, noise = self._first
         return level + max(2 * (level - self._best), 6 * noise, 1e-6 * abs(level))
 
     @property

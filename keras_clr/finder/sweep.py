@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -29,6 +30,7 @@ _NOT_FOR_A_SWEEP = {
     "validation_steps": "it looks at training losses",
     "validation_batch_size": "it looks at training losses",
 }
+_BATCHES_AHEAD = 4  # Trained before the loss of a batch is looked at. They are given back like all the others.
 _FOR_EVER = 10**9  # Epochs; the sweep stops by itself.
 _RESTARTS = 4
 _DECADES_LOWER = 3
@@ -103,8 +105,8 @@ def find_lr(
         momentum = momentum_of(model.optimizer)
         only_once = [borrowed.note_random_state]
 
-        def run(next_rate: Callable[[], float], record: Callable[[float], bool]) -> _RateByRate:
-            trainer = _RateByRate(next_rate, record, only_once.pop() if only_once else None)
+        def run(rate_of: Callable[[int], float], record: Callable[[float], bool]) -> _RateByRate:
+            trainer = _RateByRate(rate_of, record, only_once.pop() if only_once else None)
             every_callback = [trainer, *keras.tree.flatten(callbacks or [])]
             try:
                 model.fit(x, y, epochs=_FOR_EVER, verbose=0, callbacks=every_callback, **fit_arguments)
@@ -115,7 +117,7 @@ def find_lr(
 
         for _ in range(_RESTARTS + 1):
             plan = SweepPlan(min_lr, max_lr, num_steps, extend_to=max_lr * 10**_DECADES_HIGHER)
-            trainer = run(plan.next, partial(_note, plan, progress))
+            trainer = run(plan.rate, partial(_note, plan, progress))
             if not plan.diverged_at_once:
                 break
             min_lr, max_lr = min_lr / 10**_DECADES_LOWER, max_lr / 10**_DECADES_LOWER
@@ -124,7 +126,7 @@ def find_lr(
         if probe_steps and len(plan.rates) >= MIN_POINTS:
             for rate in candidates(np.array(plan.rates), np.array(plan.losses), momentum):
                 trial = _Trial(rate, probe_steps)
-                run(trial.next, trial.record)
+                run(trial.rate_of, trial.record)
                 probes.append(Probe(rate, tuple(trial.losses), trial.diverged))
         if progress:
             progress.update(num_steps, finalize=True)
@@ -154,8 +156,8 @@ class _Trial:
         self.losses: list[float] = []
         self.diverged = False
 
-    def next(self) -> float:
-        """The rate of the next update."""
+    def rate_of(self, update: int) -> float:  # noqa: ARG002
+        """The rate of an update."""
         return self.rate
 
     def record(self, loss: float) -> bool:
@@ -172,15 +174,18 @@ class _RateByRate(keras.callbacks.Callback):
 
     def __init__(
         self,
-        next_rate: Callable[[], float],
+        rate_of: Callable[[int], float],
         record: Callable[[float], bool],
         when_begun: Callable[[], None] | None,
     ) -> None:
         super().__init__()
         self._when_begun = when_begun
-        self._next_rate = next_rate
+        self._rate_of = rate_of
         self._record = record
+        self._num_ended = 0
+        self._losses: deque[Any] = deque()
         self._window: list[float] = []
+        self._over = False
         self._open: list[Any] = []
         self.updates_per_epoch: float | None = None
 
@@ -200,16 +205,29 @@ class _RateByRate(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Sets the rate."""
         self._batch_loss.forget()
-        self._writer.write(self._next_rate())
+        # By the batches that have ended: one that begins may not be there.
+        self._writer.write(self._rate_of(self._num_ended // self._accumulation))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Hands on the loss once an update is complete."""
-        self._window.append(float((logs or {})["loss"]))
-        if len(self._window) < self._accumulation:
+        """Looks at the loss of a batch some time ago: of this one, it would have to wait for the device."""
+        self._num_ended += 1
+        self._losses.append((logs or {})["loss"])
+        if len(self._losses) > _BATCHES_AHEAD:
+            self._take(self._losses.popleft())
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Looks at those that are left, where the data ended first."""
+        while self._losses:
+            self._take(self._losses.popleft())
+
+    def _take(self, loss: Any) -> None:
+        """Hands on the loss once an update is complete; what was trained after the end does not count."""
+        self._window.append(float(loss))
+        if self._over or len(self._window) < self._accumulation:
             return
-        loss, self._window = sum(self._window) / self._accumulation, []
-        if not self._record(loss):
-            self.model.stop_training = True
+        mean, self._window = sum(self._window) / self._accumulation, []
+        if not self._record(mean):
+            self._over = self.model.stop_training = True
 
     def close(self) -> None:
         """Gives the training step back, in the reverse order."""

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import enum
 import json
-import textwrap
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 from keras_clr.stuck.chance import Chance
+from keras_clr.stuck.drawing import draw_run
 from keras_clr.stuck.finding import Finding
-
-_WIDTH = 100
-
-
-class State(enum.StrEnum):
-    """Where a training run stands; the value is the message."""
-
-    LEARNING = "learning"
-    AT_CHANCE = "at chance so far"
-    FROZEN = "frozen"
-    TOO_EARLY = "too early to tell"
+from keras_clr.stuck.report import html_fragment, html_page, write_page
+from keras_clr.stuck.state import State as State
+from keras_clr.stuck.terminal import print_report, rich_report
+from keras_clr.stuck.text import one_paragraph, plain_text
 
 
 @dataclass(frozen=True)
@@ -34,6 +27,7 @@ class Diagnosis:
         chance: Chance level of the labels, or None if it cannot be known.
         evidence: Numbers behind `state`; a number that is not finite is a string, as in "nan".
         cannot_know: What could not be looked at, and why.
+        history: What was seen of each epoch, for the picture; a restart begins it anew.
 
     Example:
         >>> diagnosis = Diagnosis(State.TOO_EARLY, evidence={"epoch": 0})
@@ -48,6 +42,7 @@ class Diagnosis:
     chance: Chance | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
     cannot_know: tuple[str, ...] = ()
+    history: tuple[Mapping[str, Any], ...] = ()
 
     def __repr__(self) -> str:
         codes = ", ".join(finding.code for finding in self.findings)
@@ -58,28 +53,61 @@ class Diagnosis:
 
     def summary(self) -> str:
         """One paragraph: the state, the first finding, and where to read on."""
-        if not self.findings:
-            return f"{self.state.value}. {_outlook(self)}".rstrip()
-        first = self.findings[0]
-        return f"{self.state.value} ({first.code}). {first.sentence} See {first.link}"
+        return one_paragraph(self)
 
     def text(self) -> str:
         """The whole report as plain text."""
-        epoch = self.evidence.get("epoch")
-        at = "" if epoch is None else f", epoch {epoch + 1}"
-        lines = [f"StuckDetector: {self.state.value}{at}"]
-        lines += [f"  {label:<19} {value}" for label, value in _rows(self)]
-        outlook = _outlook(self)
-        if outlook:
-            lines += ["", *_wrap(outlook, "  ")]
-        for finding in self.findings:
-            lines += ["", f"{finding.code} [{finding.confidence}]", *_wrap(finding.sentence, "  ")]
-            lines += ["  Change:", textwrap.indent(finding.fix.rstrip(), "      ")]
-            lines += ["  Cannot know:", *_bullets(finding.cannot_know)]
-            lines += [f"  More: {finding.link}"]
-        if self.cannot_know:
-            lines += ["", "Cannot know:", *_bullets(self.cannot_know)]
-        return "\n".join(lines)
+        return plain_text(self)
+
+    def print(self, file: TextIO | None = None) -> None:
+        """Prints the whole report: in colour on a terminal if rich is installed, else as `text()`.
+
+        Args:
+            file: Where to; `sys.stdout` when None.
+        """
+        print_report(self, file)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the accuracies over the epochs with the chance level, and the states as bands behind them.
+
+        Where there is no accuracy, as in a regression, it draws the losses, with that of the best constant answer. A
+        loss that is not finite is a cross at the top.
+
+        Args:
+            ax: Matplotlib Axes to draw on; a new figure's when None.
+
+        Returns:
+            The Axes. Nothing is shown: call `matplotlib.pyplot.show()` for that.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return draw_run(self, ax)
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The whole report as a web page that needs no network and no script, with pictures if matplotlib is there.
+
+        Args:
+            path: File to write it to; replaced if it exists. None to write nothing.
+
+        Returns:
+            The page.
+
+        Raises:
+            FileNotFoundError: If the directory of `path` does not exist.
+            IsADirectoryError: If `path` is a directory.
+
+        Example:
+            >>> Diagnosis(State.LEARNING).to_html().count("<h1>learning</h1>")
+            1
+        """
+        return html_page(self) if path is None else write_page(self, path)
+
+    def _repr_html_(self) -> str:
+        return html_fragment(self)
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        yield from rich_report(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and strings; `from_dict` takes them back."""
@@ -89,6 +117,7 @@ class Diagnosis:
             "chance": None if self.chance is None else self.chance.to_dict(),
             "evidence": dict(self.evidence),
             "cannot_know": list(self.cannot_know),
+            "history": [dict(seen) for seen in self.history],
         }
 
     def to_json(self, **kwargs: Any) -> str:
@@ -107,65 +136,5 @@ class Diagnosis:
             chance=chance and Chance(**{**chance, "shares": tuple(chance["shares"])}),
             evidence=dict(data["evidence"]),
             cannot_know=tuple(data["cannot_know"]),
+            history=tuple(dict(seen) for seen in data.get("history", ())),
         )
-
-
-def _rows(diagnosis: Diagnosis) -> list[tuple[str, str]]:
-    """Label and value of each number that is there, in reading order."""
-    seen = diagnosis.evidence
-    chance = diagnosis.chance
-    rows: dict[str, str] = {}
-    if "training_accuracy" in seen:
-        rows["training accuracy"] = (
-            f"{_number(seen['training_accuracy'])} ({seen['num_samples']:,.0f} samples in this epoch)"
-        )
-    if chance is not None:
-        rows["chance accuracy"] = (
-            f"{chance.accuracy:.4f} (largest of {len(chance.shares)} class shares in "
-            f"{chance.num_samples:,} labels; not 1 / units)"
-        )
-    if "training_loss" in seen:
-        entropy = "" if chance is None else f" (entropy of the shares: {chance.cross_entropy:.4f})"
-        rows["training loss"] = f"{_number(seen['training_loss'])}{entropy}"
-    if "probe_accuracy" in seen:
-        rows["probe accuracy"] = f"{_number(seen['probe_accuracy'])} (inference mode)"
-    if "wald_statistic" in seen:
-        rows["Wald's test"] = (
-            f"S = {seen['wald_statistic']:.1f} after {seen['samples_so_far']:,.0f} samples; alarm at "
-            f"{seen['wald_threshold']:.2f}, expected after {seen['expected_samples']:,.0f} if stuck"
-        )
-    return list(rows.items())
-
-
-def _outlook(diagnosis: Diagnosis) -> str:
-    """What the state means, in a sentence or two."""
-    seen = diagnosis.evidence
-    if diagnosis.state is State.LEARNING:
-        return "The training accuracy is above chance."
-    if diagnosis.state is State.AT_CHANCE and diagnosis.chance is not None:
-        least = diagnosis.chance.accuracy + seen["margin"]
-        return (
-            "Nothing has been learned so far. That is no statement about what will come: a slow "
-            f"start looks the same. A run with an accuracy of at least {least:.4f} from its start "
-            f"is called so with a probability of at most {seen['false_alarm']:g}."
-        )
-    return ""
-
-
-def _number(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4f}"
-
-
-def _wrap(text: str, indent: str, first: str | None = None) -> list[str]:
-    return textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent=indent if first is None else first,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def _bullets(sentences: tuple[str, ...]) -> list[str]:
-    return [line for sentence in sentences for line in _wrap(sentence, "    ", "  - ")]

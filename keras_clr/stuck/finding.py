@@ -53,12 +53,14 @@ class Cause:
         sentence: What it is; a template for `str.format` with the numbers.
         cannot_know: What its evidence leaves open; templates.
         fix: Code to paste; a template.
+        explains: Codes of what follows from it, and is not worth telling beside it.
     """
 
     code: str
     sentence: str
     cannot_know: tuple[str, ...]
     fix: str
+    explains: tuple[str, ...] = ()
 
     @property
     def link(self) -> str:

@@ -21,7 +21,9 @@ class SequentialTest:
     The same counts feed the opposite question, `learned`: is the accuracy above p0? Its statistic
     is a mixture over the look at which learning began (weight 1 / (k (k + 1)) for look k), so a
     run that sat at chance for long is believed soon after it starts; a run at or below p0 is ever
-    called learned with probability <= false_alarm.
+    called learned with probability <= false_alarm. Once it has, the first question is asked anew as
+    such a mixture, `fallen`: has the accuracy dropped below p1 since? A run that stays at p1 or above is
+    ever called fallen with probability <= false_alarm. A fallen run may be called learned again.
 
     Counts may be scaled down, (a c, a n) with 0 < a <= 1, where the true number of samples is only
     known to be larger: by Jensen's inequality the mean of exp(a S) is at most 1 as well.
@@ -66,8 +68,8 @@ class SequentialTest:
         self.num_samples = 0.0
         self.alarm = False
         self.learned = False
-        self._looks = 0
-        self._log_mixture = -math.inf
+        self.fallen = False
+        self._evidence = _Mixture()
         # log1p(-x) keeps its digits where p0 is near 1 and the ratio of the misses near 1 as well.
         self._per_correct = math.log(chance / (chance + margin))
         self._per_miss = -math.log1p(-margin / (1.0 - chance))
@@ -89,13 +91,28 @@ class SequentialTest:
         self.num_samples += num_samples
         self.statistic += step
         self.alarm = self.alarm or self.statistic >= self.threshold
-        self._looks += 1
-        prior = -math.log(self._looks * (self._looks + 1))
-        larger, smaller = max(self._log_mixture, prior), min(self._log_mixture, prior)
-        self._log_mixture = larger + math.log1p(math.exp(smaller - larger)) - step
-        self.learned = self.learned or self._log_mixture >= self.threshold
+        # Evidence of having learned, or, once it has, of having fallen.
+        self._evidence.update(step if self.learned else -step)
+        if self._evidence.log >= self.threshold:
+            self.learned, self.fallen = not self.learned, self.learned
+            self._evidence = _Mixture()
 
     def expected_samples(self) -> float:
         """Samples until the alarm on a run that stays at chance (Wald: threshold / mean step)."""
         drift = self.chance * self._per_correct + (1.0 - self.chance) * self._per_miss
         return self.threshold / drift
+
+
+class _Mixture:
+    """Evidence that something began at some look: a mean over all of them, look k with weight 1 / (k (k + 1))."""
+
+    def __init__(self) -> None:
+        self.log = -math.inf
+        self._looks = 0
+
+    def update(self, log_ratio: float) -> None:
+        """Adds a look with this log-likelihood ratio."""
+        self._looks += 1
+        prior = -math.log(self._looks * (self._looks + 1))
+        larger, smaller = max(self.log, prior), min(self.log, prior)
+        self.log = larger + math.log1p(math.exp(smaller - larger)) + log_ratio

@@ -12,7 +12,7 @@ def run(loss_of_rate, noise=0.01, seed=0, low=1e-7, high=10.0, num_steps=100, ex
     """Plays a loss as a function of the rate, with noise, until the plan has ended."""
     plan, rng = SweepPlan(low, high, num_steps, extend_to), np.random.default_rng(seed)
     while plan.end is None:
-        plan.record(loss_of_rate(plan.next()) + noise * rng.normal())
+        plan.record(loss_of_rate(plan.rate(len(plan.rates))) + noise * rng.normal())
     return plan
 
 

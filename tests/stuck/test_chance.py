@@ -50,26 +50,60 @@ def test_one_hot_and_class_numbers_agree(classes):
     assert list(class_indices(np.eye(7)[classes])) == classes
 
 
+def test_labels_of_several_columns():
+    """Each column has a chance of its own: the mean over them is what BinaryAccuracy and binary CE report."""
+    chance = chance_level([[1, 1, 0], [0, 1, 0], [0, 1, 0], [0, 1, 1]])
+    assert (chance.kind, chance.shares) == ("multi-label", (0.25, 1.0, 0.25))
+    assert chance.accuracy == pytest.approx((0.75 + 1 + 0.75) / 3)
+    assert chance.cross_entropy == pytest.approx(2 * 0.5623 / 3, abs=1e-4)
+
+
+def test_values():
+    """A regression has no accuracy; answering the mean costs the variance, the median the mean deviation."""
+    chance = chance_level([0.5, 0.5, 3.5])
+    assert (chance.kind, chance.accuracy, chance.cross_entropy) == ("regression", None, None)
+    assert chance.variance == pytest.approx(2.0)
+    assert chance.deviation == pytest.approx(1.0)
+    assert chance_level([-1, 1]).kind == chance_level([[0.2, 1.7]]).kind == "regression"
+
+
+def test_the_task_decides_over_labels_that_may_be_either():
+    """Counts 0..3 are classes unless the caller knows better; rows that sum to 1 may be labels of their own."""
+    assert chance_level([0, 1, 2, 3]).kind == "sparse"
+    assert chance_level([0, 1, 2, 3], "regression").variance == pytest.approx(1.25)
+    assert chance_level([[1, 0], [0, 1]], "multi-label").accuracy == 0.5
+
+
+def test_every_entry_of_a_sequence_counts():
+    """Labels of tokens: class numbers (n, t) and one-hot (n, t, k) have the same chance."""
+    tokens = np.array([[0, 1, 2], [2, 2, 2]])
+    assert chance_level(tokens, "classes").accuracy == pytest.approx(4 / 6)
+    assert chance_level(np.eye(3)[tokens]).accuracy == pytest.approx(4 / 6)
+
+
+def test_top_k():
+    """The k commonest classes together."""
+    assert chance_level([0, 0, 0, 1, 1, 2]).top_k(2) == pytest.approx(5 / 6)
+
+
 @pytest.mark.parametrize(
-    ("labels", "message"),
+    ("labels", "task", "message"),
     [
-        ([], "non-empty"),
-        (np.zeros((0, 3)), "non-empty"),
-        (3, r"of shape \(n,\)"),
-        (np.zeros((2, 2, 2)), r"of shape \(n,\)"),
-        ([0.0, math.nan], "finite"),
-        ([0.0, math.inf], "finite"),
-        ([-1, 1], "not be negative.*Received: .*smallest -1"),
-        ([0.3, 1.7], "cannot know the chance accuracy.*regression"),
-        ([[0.3], [1.7]], "cannot know the chance accuracy.*regression"),
-        ([[1, 1, 0], [0, 1, 0]], "cannot know the chance accuracy of rows that do not sum to 1"),
-        (["cat", "dog"], "numbers or booleans"),
+        ([], None, "non-empty"),
+        (np.zeros((0, 3)), None, "non-empty"),
+        (3, None, "one for each sample"),
+        ([0.0, math.nan], None, "finite"),
+        ([0.0, math.inf], None, "finite"),
+        ([-1, 1], "classes", "not be negative.*Received: .*smallest -1"),
+        ([0.3, 1.7], "classes", "whole numbers"),
+        ([[1, 2, 0]], "multi-label", "must be 0 or 1.*largest 2"),
+        (["cat", "dog"], None, "numbers or booleans"),
     ],
 )
-def test_labels_without_a_chance_level_are_refused(labels, message):
-    """What is no classification with one class per sample is refused with the reason and what was received."""
+def test_labels_without_a_chance_level_are_refused(labels, task, message):
+    """What is not what it is said to be is refused with the reason and what was received."""
     with pytest.raises(ValueError, match=f"(?is){message}") as error:
-        chance_level(labels)
+        chance_level(labels, task)
     assert "Received: labels of shape" in str(error.value)
 
 

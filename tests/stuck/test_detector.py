@@ -8,9 +8,9 @@ from stuck.builders import FAR, balanced_data, classifier, run, verdicts
 from keras_clr import CyclicLR
 from keras_clr._errors import StuckTrainingError
 from keras_clr._keras.gradients import GradientProbe
-from keras_clr.stuck.checks import Probe
 from keras_clr.stuck.detector import StuckDetector
 from keras_clr.stuck.diagnosis import State
+from keras_clr.stuck.probe import Probe
 
 
 def watched(model, data, probe_data=None, **fit_arguments):
@@ -67,8 +67,8 @@ def test_the_other_cross_entropies_clip_as_well(labels):
     assert finding.numbers["loss_per_wrong_answer"] == pytest.approx(price, abs=1e-2)
 
 
-def test_a_dead_network_is_frozen_for_an_unknown_reason():
-    """No unit of the output is alive and the loss has no clip: frozen, and the cause is said to be unknown."""
+def test_a_dead_network_is_frozen_and_the_dead_layer_named():
+    """No unit of the output is alive and the loss has no clip: frozen, and the layers say why."""
     x, y = balanced_data(96, labels="sparse")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "relu", name="head")])
     model.get_layer("head").bias.assign([-FAR])
@@ -77,8 +77,44 @@ def test_a_dead_network_is_frozen_for_an_unknown_reason():
     with verdicts() as messages:
         run(model, detector, (x, y))
     assert len(messages) == 1
-    assert detector.diagnosis_.findings[0].code == "zero-gradient"
-    assert "Why is not known" in detector.diagnosis_.findings[0].sentence
+    codes = [finding.code for finding in detector.diagnosis_.findings if finding.confidence == "certificate"]
+    assert (codes[0], codes[-1]) == ("dead-layer", "zero-gradient")
+
+
+def layer_of_two(weights):
+    """Four inputs, two relu units, a classifier of two classes; the relu units have these weights of feature 0."""
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(2, "relu", name="hidden"), keras.layers.Dense(2, name="head")]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-2), loss, metrics=["accuracy"])
+    hidden = model.get_layer("hidden")
+    hidden.kernel.assign([weights, *[[0.0, 0.0]] * 3])
+    hidden.bias.assign([-FAR, -FAR * (weights[1] == 0.0)])
+    model.get_layer("head").bias.assign([1.0, 0.0])
+    return model
+
+
+def test_a_network_whose_output_ignores_the_input_is_frozen():
+    """No relu unit is alive. The head's bias still learns the shares of the classes: frozen all the same."""
+    data = balanced_data(96, labels="sparse")
+    detector = StuckDetector(data)
+    with verdicts() as messages:
+        run(layer_of_two([0.0, 0.0]), detector, data)
+    assert len(messages) == 1
+    assert detector.diagnosis_.state is State.FROZEN
+    finding = next(f for f in detector.diagnosis_.findings if f.code == "output-ignores-input")
+    # Kernel and bias of the dead layer, and the head's kernel, which multiplies zeros.
+    assert (finding.numbers["num_held"], finding.numbers["num_variables"]) == (3, 4)
+
+
+def test_one_unit_that_sees_the_input_is_enough():
+    """The twin: the other unit is alive, if only just. Nothing is frozen, and in the end it learns."""
+    data = balanced_data(96, labels="sparse")
+    model = layer_of_two([0.0, 1e-6])
+    detector = StuckDetector(data, on_stuck="raise", margin=0.2)
+    run(model, detector, data, epochs=30)
+    assert detector.diagnosis_.state is State.LEARNING
 
 
 def test_the_same_weights_with_logits_learn():
@@ -88,15 +124,20 @@ def test_the_same_weights_with_logits_learn():
     assert watched(model, data, epochs=12).diagnosis_.state is State.LEARNING
 
 
-@pytest.mark.parametrize("rate", [1e-9, 0.0], ids=["slow", "rate 0"])
-def test_a_run_that_only_goes_slowly_is_not_frozen(rate):
-    """At chance for hundreds of samples, at a tiny rate or none: at chance so far, and no more than that."""
-    _, y = balanced_data(96)
+@pytest.mark.parametrize(("rate", "code"), [(1e-9, "rate-too-low"), (0.0, "rate-zero")])
+def test_a_run_that_only_goes_slowly_is_not_frozen(rate, code):
+    """At chance for hundreds of samples, at a tiny rate or none: at chance so far, and the rate is named."""
+    x, y = np.random.default_rng(0).normal(size=(96, 4)), balanced_data(96)[1]
     model = classifier(bias=(1.0, 0.0, 0.0), rate=rate)
-    detector = StuckDetector((np.zeros((96, 4)), y), on_stuck="raise", false_alarm=0.05)
-    run(model, detector, (np.zeros((96, 4)), y), epochs=8)
+    model.get_layer("head").kernel.assign(np.zeros((4, 3)))
+    detector = StuckDetector((x, y), on_stuck="raise", false_alarm=0.05)
+    codes = []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: codes.append([finding.code for finding in detector.diagnosis_.findings])
+    )
+    model.fit(x, y, epochs=8, batch_size=32, verbose=0, callbacks=[detector, note])
     assert detector.diagnosis_.state is State.AT_CHANCE
-    assert detector.diagnosis_.findings == ()
+    assert codes[6][0] == code
     assert detector.diagnosis_.evidence["samples_so_far"] == 768
 
 

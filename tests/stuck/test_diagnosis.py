@@ -10,20 +10,23 @@ import pytest
 from stuck.builders import FAR, balanced_data, classifier, run, verdicts
 
 from keras_clr._keras.gradients import GradientReading
-from keras_clr.stuck.causes import CAUSES
+from keras_clr.stuck.causes import CAUSES, ranked
 from keras_clr.stuck.chance import chance_level
-from keras_clr.stuck.checks import Reach, Standstill
-from keras_clr.stuck.checks.training import check_standstill, count_clipped, measure_accuracy
+from keras_clr.stuck.checks.training import Reach, Standstill, check_standstill, count_clipped
 from keras_clr.stuck.detector import StuckDetector
 from keras_clr.stuck.diagnosis import Diagnosis, State
+from keras_clr.stuck.finding import Finding
+from keras_clr.stuck.probe import Target
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parents[2]
 
 STANDSTILL = Standstill(
-    gradient=GradientReading(zero=True, num_variables=4, num_unconnected=0, num_draws=3),
+    gradient=GradientReading(zeros=(True,) * 4, num_unconnected=0, num_draws=3),
     num_samples=256,
     num_checks=2,
+    whole=True,
+    updates_ahead=None,
     accuracy=0.5,
     loss=8.0590477,
     loss_kind="categorical",
@@ -43,6 +46,7 @@ EVIDENCE = {
     "samples_so_far": 15000.0,
     "expected_samples": 1374.6,
     "margin": 0.05,
+    "chance_accuracy": 0.5,
     "false_alarm": 0.001,
 }
 CHANCE = chance_level(np.eye(3)[np.arange(1000) % 2])
@@ -164,11 +168,10 @@ def test_what_is_clipped_is_what_keras_clips():
 def test_the_probe_accuracy_undoes_the_spread_over_the_classes():
     """Nine of ten labels are of class 0, the probe has five of each: answering 0 is right in nine of ten."""
     classes = np.array([0] * 5 + [1] * 5)
-    weights = np.where(classes == 0, 90 / 5, 10 / 5)
-    always_zero = np.tile([[0.9, 0.1]], (10, 1))
-    assert measure_accuracy(always_zero, classes, weights, 0.5) == pytest.approx(0.9)
-    assert measure_accuracy(np.full((10, 1), 0.4), classes, weights, 0.5) == pytest.approx(0.9)
-    assert measure_accuracy(np.full((10, 1), 0.4), classes, weights, 0.0) == pytest.approx(0.1)
+    target = Target(CHANCE, classes, classes, np.where(classes == 0, 90 / 5, 10 / 5))
+    assert target.accuracy(np.tile([[0.9, 0.1]], (10, 1)), 0.5) == pytest.approx(0.9)
+    assert target.accuracy(np.full((10, 1), 0.4), 0.5) == pytest.approx(0.9)
+    assert target.accuracy(np.full((10, 1), 0.4), 0.0) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("code", CAUSES)
@@ -177,3 +180,24 @@ def test_every_cause_has_its_place_in_the_documentation(code):
     page, anchor = CAUSES[code].link.split("#")
     assert anchor == code
     assert f"\n### {code}\n" in (ROOT / page).read_text(encoding="utf-8")
+
+
+def finding_of(code, confidence):
+    """A finding with nothing in it but its code."""
+    return Finding(code, "", {}, confidence, (), "", "")
+
+
+def test_findings_are_ranked():
+    """The surest first, then as in the catalogue; each once; what another one explains is left out, not by a hint."""
+    found = [
+        finding_of("input-scale", "hint"),
+        finding_of("constant-output", "certificate"),
+        finding_of("saturated-clipped-loss", "forecast"),
+        finding_of("zero-gradient", "certificate"),
+        finding_of("dead-layer", "certificate"),
+        finding_of("dead-layer", "certificate"),
+    ]
+    codes = [finding.code for finding in ranked(found)]
+    assert codes == ["dead-layer", "zero-gradient", "saturated-clipped-loss", "input-scale"]
+    found[2] = finding_of("saturated-clipped-loss", "hint")
+    assert "constant-output" in [finding.code for finding in ranked(found)]

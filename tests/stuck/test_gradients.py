@@ -10,9 +10,10 @@ import pytest
 from stuck.builders import FAR, balanced_data, classifier
 
 from keras_clr._keras.gradients import GradientProbe, predict, to_numpy
-from keras_clr._keras.readings import probability_loss, read_epoch
-from keras_clr.stuck.checks import Probe
-from keras_clr.stuck.checks.training import measure_reach, way_out
+from keras_clr._keras.readings import CountedAccuracy, probability_loss, read_epoch
+from keras_clr.stuck.certificate import way_out
+from keras_clr.stuck.checks.training import measure_reach
+from keras_clr.stuck.probe import Probe
 
 # Only on TensorFlow does it make a difference, and on JAX every operation of an eager run is compiled by itself.
 EAGER = [True, False] if keras.backend.backend() == "tensorflow" else [False]
@@ -83,7 +84,7 @@ def test_a_check_leaves_no_trace():
     model.fit(*balanced_data(32), batch_size=32, verbose=0)
     before = everything(model)
     assert GradientProbe.of(model).read(batches, num_draws=3).zero
-    assert way_out(model, GradientProbe.of(model), batches) is None
+    assert way_out(model, batches, [True] * len(model.trainable_variables)) is None
     predict(model, batches)
     measure_reach(model, batches, 1e-3)
     assert everything(model) == before
@@ -186,7 +187,7 @@ def test_right_answers_are_read_whatever_the_metric_is_called():
     model = classifier(metrics=metrics, weighted_metrics=["accuracy"])
     model.fit(*balanced_data(96), batch_size=40, verbose=0)
     reading = read_epoch(model)
-    assert reading.accuracies == (("hits", "categorical", 48.0, 96.0, 0.5),)
+    assert reading.accuracies == (CountedAccuracy("hits", 0, "categorical", 48.0, 96.0),)
     assert reading.unused == ("accuracy",)
     assert reading.num_samples == 96.0
     assert reading.loss == pytest.approx(8.059, abs=1e-3)

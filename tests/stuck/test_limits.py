@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from stuck.builders import FAR, balanced_data, classifier, run, verdicts
 
+from keras_clr._errors import StuckTrainingError
 from keras_clr.stuck.detector import StuckDetector
 from keras_clr.stuck.diagnosis import State
 
@@ -34,10 +35,11 @@ def notes_of(model, detector, data=(X, Y), **fit_arguments):
         ({"probe_data": (X, Y, Y)}, TypeError, r"`probe_data` must be a tuple \(x, y\)"),
         ({"probe_data": (X[:5], Y)}, ValueError, r"as many inputs as labels.*\(5, 4\), 96 labels"),
         ({"probe_data": (np.float32(1), Y)}, ValueError, "as many inputs as labels"),
-        ({"probe_data": (X, X[:, 0])}, ValueError, "`probe_data` has labels that cannot be used.*negative"),
-        ({"probe_data": (X, np.abs(X[:, 0]))}, ValueError, "`probe_data` has labels.*regression"),
-        ({"probe_data": (X, ["red"] * 96)}, ValueError, "`probe_data` has labels.*numbers or booleans"),
+        ({"probe_data": (X, ["red"] * 96)}, ValueError, "labels that are numbers.*dtype <U3"),
+        ({"probe_data": (X, np.full(96, np.nan))}, ValueError, "labels that are numbers.*NaN"),
         ({"probe_data": (X, np.zeros(96))}, ValueError, "at least two classes.*96 labels, all of one class"),
+        ({"on_stuck": "restart", "max_restarts": 0}, ValueError, "`max_restarts` must be an integer >= 1.*=0"),
+        ({"on_stuck": "stop", "max_restarts": 2}, ValueError, "`max_restarts` is only used with on_stuck='restart'"),
     ],
 )
 def test_bad_arguments_are_refused_in_the_constructor(arguments, error, message):
@@ -55,19 +57,42 @@ def test_without_probe_data_there_is_a_record_and_no_verdict():
     assert detector.diagnosis_.evidence["training_accuracy"] == 0.5
 
 
-def test_several_outputs_are_named():
-    """A model with two heads trains as before; the report says that it is not supported, and gives no numbers."""
+def two_heads(biases, **compile_arguments):
+    """A model with a saturated or a healthy head for each of two outputs."""
     inputs = keras.Input((4,))
-    outputs = [keras.layers.Dense(3, "softmax", name=name)(inputs) for name in ("colour", "shape")]
-    model = keras.Model(inputs, outputs)
-    model.compile("sgd", ["categorical_crossentropy"] * 2, metrics=[["accuracy"], ["accuracy"]])
-    notes = notes_of(model, StuckDetector((X, [Y, Y])), (X, [Y, Y]))
-    assert "labels for 2 outputs" in notes
-    assert "`accuracy` is weighted, or belongs to one of several outputs" in notes
-    # Labels of one output only: the metrics are still those of two.
+    heads = [keras.layers.Dense(3, "softmax", name=name) for name in ("colour", "shape")]
+    model = keras.Model(inputs, [keras.layers.Reshape((3,))(head(inputs)) for head in heads])
+    for head, bias in zip(heads, biases, strict=True):
+        head.bias.assign([bias, 0.0, 0.0])
+    arguments = {"loss": ["categorical_crossentropy"] * 2, "metrics": [["accuracy"], ["accuracy"]]}
+    model.compile(optimizer=keras.optimizers.SGD(0.5), **(arguments | compile_arguments))
+    return model
+
+
+def test_several_outputs_each_have_their_own_chance():
+    """Two heads, the second of which is saturated: its state is "at chance so far", and the run stands there."""
+    detector = StuckDetector((X, [Y, Y]), false_alarm=0.05)
+    run(two_heads((0.0, FAR)), detector, (X, [Y, Y]), epochs=12)
+    outputs = detector.diagnosis_.evidence["outputs"]
+    assert [output["state"] for output in outputs] == ["learning", "at chance so far"]
+    assert [output["chance_accuracy"] for output in outputs] == [0.5, 0.5]
+    assert detector.diagnosis_.state is State.AT_CHANCE
+    assert "output 1            at chance so far, training accuracy 0.5000" in detector.diagnosis_.text()
+
+
+def test_several_outputs_freeze_together():
+    """Only when no head has a gradient left is the run frozen."""
+    detector = StuckDetector((X, [Y, Y]))
+    with verdicts() as messages:
+        run(two_heads((FAR, FAR)), detector, (X, [Y, Y]))
+    assert len(messages) == 1
+    assert detector.diagnosis_.findings[0].code == "zero-gradient"
+
+
+def test_labels_of_one_output_only():
+    """Two outputs and the labels of one: no verdict, and the report says why."""
     detector = StuckDetector((X, Y))
-    notes_of(model, detector, (X, [Y, Y]))
-    assert "training_accuracy" not in detector.diagnosis_.evidence
+    assert "labels for 1 outputs, the model has 2" in notes_of(two_heads((FAR, FAR)), detector, (X, [Y, Y]))
 
 
 def test_without_an_accuracy_the_loss_says_what_is_at_chance():
@@ -92,10 +117,9 @@ def test_without_an_accuracy_a_run_that_has_learned_everything_is_not_frozen():
     ("metrics", "note"),
     [
         ({"metrics": ["binary_accuracy"]}, "`binary_accuracy` does not count samples with one-hot labels"),
-        ({"metrics": [keras.metrics.TopKCategoricalAccuracy(2)]}, "No training accuracy"),
         ({"weighted_metrics": ["accuracy"], "metrics": None}, "`accuracy` is weighted"),
     ],
-    ids=["entries", "top-k", "weighted"],
+    ids=["entries", "weighted"],
 )
 def test_accuracies_of_another_kind_are_not_taken_for_right_answers(metrics, note):
     """A metric that counts entries, or weights, has another chance level: it is named and not used."""
@@ -150,25 +174,53 @@ def test_a_model_with_a_fixed_batch_size():
     assert detector.diagnosis_.findings[0].numbers["num_samples"] == 90
 
 
-def test_a_loss_that_is_not_a_number_is_reported_and_no_verdict():
-    """NaN from the first batch: no crash, no "frozen"; the report has the loss as it is, also as JSON."""
+def test_top_k_has_a_chance_of_its_own():
+    """Of three units on two classes, the right one is always among the best two: chance is 1, so nothing to test."""
+    model = classifier(bias=(0.0, 0.0, 0.0), metrics=[keras.metrics.TopKCategoricalAccuracy(1)], loss="mse")
     detector = StuckDetector((X, Y))
-    notes_of(classifier(bias=(math.nan, 0.0, 0.0)), detector)
+    notes_of(model, detector)
+    assert detector.diagnosis_.evidence["chance_accuracy"] == 0.5
+    model = classifier(bias=(0.0, 0.0, 0.0), metrics=[keras.metrics.TopKCategoricalAccuracy(2)], loss="mse")
+    detector = StuckDetector((X, Y))
+    assert "No training accuracy" in notes_of(model, detector)
+
+
+def test_a_loss_that_is_not_a_number_is_lost():
+    """NaN from the first batch: diverged, once said; the report has the loss as it is, also as JSON."""
+    detector = StuckDetector((X, Y))
+    with verdicts() as messages:
+        run(classifier(bias=(math.nan, 0.0, 0.0)), detector, (X, Y))
+    assert len(messages) == 1
+    assert "diverged" in messages[0]
+    assert detector.diagnosis_.state is State.DIVERGED
     assert detector.diagnosis_.evidence["training_loss"] == "nan"
     assert '"training_loss": "nan"' in detector.diagnosis_.to_json()
     assert "training loss       nan" in detector.diagnosis_.text()
 
 
-def test_a_collapse_after_progress_is_not_followed():
-    """Above chance first, at chance later: neither "learning" nor "at chance so far"; the report says until when."""
-    detector = StuckDetector((X, Y), false_alarm=0.5)
+def test_divergence_is_seen_without_probe_data():
+    """That a loss is not a number needs no labels."""
+    detector = StuckDetector(on_stuck="raise")
+    with pytest.raises(StuckTrainingError, match="diverged"):
+        run(classifier(bias=(math.nan, 0.0, 0.0)), detector, (X, Y))
+
+
+def test_a_collapse_after_progress_is_called_so():
+    """Above chance first, at chance later: collapsed, with the likeliest cause; a new rise is learning again."""
+    detector = StuckDetector((X, Y), margin=0.3)
     model = classifier(bias=(0.0, 0.0, 0.0), rate=0.0)
-    model.get_layer("head").kernel.assign([[-1.0, 1.0, 0.0], *[[0.0] * 3] * 3])
+    good = [[-1.0, 1.0, 0.0], *[[0.0] * 3] * 3]
+    model.get_layer("head").kernel.assign(good)
+    states = []
 
     def spoil(epoch, logs):
-        model.get_layer("head").kernel.assign(np.zeros((4, 3)))
+        states.append(detector.diagnosis_.state)
+        model.get_layer("head").kernel.assign(np.zeros((4, 3)) if epoch == 0 else good)
 
     spoiling = keras.callbacks.LambdaCallback(on_epoch_end=spoil)
-    model.fit(X, Y, epochs=2, verbose=0, callbacks=[detector, spoiling])
-    assert detector.diagnosis_.state is State.TOO_EARLY
-    assert "above chance by epoch 1 and is not now" in detector.diagnosis_.cannot_know[-1]
+    with verdicts() as messages:
+        model.fit(X, Y, epochs=3, verbose=0, callbacks=[detector, spoiling])
+    assert states == [State.LEARNING, State.COLLAPSED, State.LEARNING]
+    assert len(messages) == 1
+    assert "collapsed after progress (rate-too-high)" in messages[0]
+    assert detector.stuck_epoch_ is None

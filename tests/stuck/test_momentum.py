@@ -5,9 +5,9 @@ import pytest
 from stuck.builders import FAR, balanced_data, classifier, run, verdicts
 
 from keras_clr._keras.gradients import GradientProbe, to_numpy
-from keras_clr.stuck.checks import Probe
-from keras_clr.stuck.checks.training import way_out
+from keras_clr.stuck.certificate import way_out
 from keras_clr.stuck.detector import StuckDetector
+from keras_clr.stuck.probe import Probe
 
 
 def moving(optimizer, momentum):
@@ -49,10 +49,10 @@ def test_the_way_of_the_momentum_is_looked_at(optimizer, momentum, obstacle):
     optimizer = type(optimizer).from_config(optimizer.get_config())
     model = moving(optimizer, momentum)
     batches = Probe(*balanced_data(64)).batches(model, 32)
-    probe = GradientProbe.of(model)
     before = [to_numpy(v).tobytes() for v in [*model.variables, *optimizer.variables]]
-    assert probe.read(batches, num_draws=1).zero
-    found = way_out(model, probe, batches)
+    gradient = GradientProbe.of(model).read(batches, num_draws=1)
+    assert gradient.zero
+    found = way_out(model, batches, gradient.zeros)
     assert (found is None) if obstacle is None else (obstacle in str(found))
     assert [to_numpy(v).tobytes() for v in [*model.variables, *optimizer.variables]] == before
 
@@ -67,13 +67,36 @@ def test_a_run_that_momentum_brings_back_is_not_frozen():
     assert float(to_numpy(model.get_layer("head").bias)[0]) < 0.1 * FAR
 
 
-def test_the_diagnosis_says_what_still_moves():
-    """Where the gradient is 0 and the weights may move all the same, the reason is in the report."""
+def test_weight_decay_that_does_not_lead_out_is_a_forecast():
+    """AdamW at its default shrinks the weights by 4e-6 an update: frozen for as long as anybody asked for."""
     model = classifier(optimizer=keras.optimizers.AdamW(1e-3))
     detector = StuckDetector(balanced_data(96))
-    run(model, detector, balanced_data(96))
+    with verdicts() as messages:
+        run(model, detector, balanced_data(96), epochs=20)
+    assert len(messages) == 1
+    finding = detector.diagnosis_.findings[0]
+    assert (finding.code, finding.confidence) == ("saturated-clipped-loss", "forecast")
+    assert "Weight decay goes on, and does not lead out of it in the next 54 updates." in finding.sentence
+    assert float(model.optimizer.weight_decay) == pytest.approx(0.004)
+
+
+def test_weight_decay_that_leads_out_is_no_standstill():
+    """The twin: a decay that halves the weights within an epoch brings them back, and the report says so."""
+    model = classifier(optimizer=keras.optimizers.AdamW(1e-3, weight_decay=300.0))
+    detector = StuckDetector(balanced_data(96))
+    run(model, detector, balanced_data(96), epochs=4)
     assert detector.stuck_epoch_ is None
-    assert "no certificate: weight decay keeps moving the weights" in detector.diagnosis_.text().replace("\n    ", " ")
+    losses = run(model, StuckDetector(), balanced_data(96), epochs=6).history["loss"]
+    assert losses[-1] < 8.0
+
+
+def test_the_diagnosis_says_what_still_moves():
+    """Where the gradient is 0 and the weights may move all the same, the reason is in the report."""
+    optimizer = keras.optimizers.Adam(1e-3, use_ema=True, ema_overwrite_frequency=50)
+    detector = StuckDetector(balanced_data(96))
+    run(classifier(optimizer=optimizer), detector, balanced_data(96))
+    assert detector.stuck_epoch_ is None
+    assert "averages of earlier weights in their place" in detector.diagnosis_.text().replace("\n    ", " ")
 
 
 def without_slope(y_true, y_pred):

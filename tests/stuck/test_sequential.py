@@ -78,6 +78,78 @@ def test_a_late_start_is_believed():
     assert test.learned
 
 
+def boundary_learners(kind, num_looks, rng):
+    """Right answers per batch of 10,000 runs with an accuracy of 0.55 or, at times, more."""
+    shape = 10_000, num_looks
+    if kind == "independent":
+        return rng.binomial(BATCH, 0.55, size=shape)
+    if kind == "wandering":
+        # Between 0.55 and 0.65, by what the last batch was like: nothing is independent here.
+        counts = np.empty(shape, int)
+        accuracy = np.full(shape[0], 0.55)
+        for look in range(num_looks):
+            counts[:, look] = rng.binomial(BATCH, accuracy)
+            accuracy = np.where(counts[:, look] < 0.5 * BATCH, 0.65, 0.55)
+        return counts
+    # 20 batches an epoch from one set of 640 samples, of which 55 % are answered right, in a new order each time.
+    epochs = [
+        rng.multivariate_hypergeometric([BATCH] * 20, int(0.55 * 640), size=shape[0]) for _ in range(num_looks // 20)
+    ]
+    return np.concatenate(epochs, axis=1)
+
+
+@pytest.mark.parametrize("kind", ["independent", "wandering", "without replacement"])
+def test_ten_thousand_learners_at_the_boundary(kind):
+    """Looked at after each of 200 batches, no more of them are ever called "at chance" than the bound allows."""
+    false_alarm = 0.01
+    counts = boundary_learners(kind, 200, np.random.default_rng(5))
+    test = SequentialTest(0.5, 0.05, false_alarm)
+    statistics = np.cumsum(counts * math.log(0.5 / 0.55) + (BATCH - counts) * math.log(0.5 / 0.45), axis=1)
+    alarmed = (statistics >= test.threshold).any(axis=1)
+    assert alarmed.sum() <= largest_count(10_000, false_alarm)
+    # The sum above is the test's own.
+    for row, statistic, alarm in zip(counts[:20], statistics[:20], alarmed[:20], strict=True):
+        test = SequentialTest(0.5, 0.05, false_alarm)
+        for correct in row:
+            test.update(correct, BATCH)
+        assert test.statistic == pytest.approx(statistic[-1])
+        assert test.alarm == alarm
+
+
+def test_a_fall_is_seen_and_so_is_the_recovery():
+    """A learner that drops to chance has fallen after as many samples as the alarm takes; it may learn again."""
+    test = SequentialTest(0.5, 0.05, 1e-3)
+    for _ in range(40):
+        test.update(28, BATCH)
+    assert (test.learned, test.fallen) == (True, False)
+    looks = 0
+    while not test.fallen:
+        test.update(16, BATCH)
+        looks += 1
+    assert not test.learned
+    # Twice the log of the look's weight, at most, on top of what the first alarm takes.
+    assert test.expected_samples() / BATCH <= looks <= 2.2 * test.expected_samples() / BATCH
+    for _ in range(20):
+        test.update(28, BATCH)
+    assert (test.learned, test.fallen) == (True, False)
+
+
+def test_a_learner_at_the_boundary_hardly_ever_falls():
+    """Runs that have learned and go on at exactly chance + margin are called fallen within the stated bound."""
+    false_alarm = 0.02
+    fallen = 0
+    for row in streams(0.55, 100, seed=4):
+        test = SequentialTest(0.5, 0.05, false_alarm)
+        test.update(60, 60)
+        assert test.learned
+        for correct in row:
+            test.update(correct, BATCH)
+            fallen += test.fallen
+            if test.fallen:
+                break
+    assert 0 < fallen <= largest_count(NUM_STREAMS, false_alarm)
+
+
 def test_a_scaled_down_count_is_still_valid():
     """Halving right answers and answers alike, as for an unknown epoch length, keeps the error bound (Jensen)."""
     alarms, _ = run_all(streams(0.55, 60, seed=3), 0.5, 0.05, 0.05)

@@ -5,7 +5,24 @@ In the order in which to act on them, if several are found with the same confide
 
 from __future__ import annotations
 
-from keras_clr.stuck.causes import data, head, layers, training
-from keras_clr.stuck.finding import Cause
+from collections.abc import Iterable
 
-CAUSES: dict[str, Cause] = {cause.code: cause for group in (head, data, layers, training) for cause in group.CAUSES}
+from keras_clr.stuck.causes import data, head, layers, training
+from keras_clr.stuck.finding import Cause, Confidence, Finding
+
+CAUSES: dict[str, Cause] = {
+    cause.code: cause for cause in (*head.CAUSES, *data.CAUSES, *training.CAUSES, *layers.CAUSES, *training.UNEXPLAINED)
+}
+
+
+def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The one to act on first: the surest, then the one that comes first in the catalogue.
+
+    Each code once, and nothing that follows from another one that is more than a hint.
+    """
+    sureness, places = list(Confidence), list(CAUSES)
+    once = {finding.code: finding for finding in reversed(list(findings))}
+    causes = [CAUSES[f.code] for f in once.values() if f.confidence != Confidence.HINT]
+    explained = {code for cause in causes for code in cause.explains}
+    left = [finding for finding in once.values() if finding.code not in explained]
+    return tuple(sorted(left, key=lambda f: (sureness.index(Confidence(f.confidence)), places.index(f.code))))

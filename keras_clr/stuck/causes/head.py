@@ -4,4 +4,117 @@ from __future__ import annotations
 
 from keras_clr.stuck.finding import Cause
 
-CAUSES: tuple[Cause, ...] = ()
+_OTHER_DATA = "Whether labels that were not given look different."
+
+SOFTMAX_OVER_ONE_UNIT = Cause(
+    code="softmax-over-one-unit",
+    sentence=(
+        "Output `{output}` has one unit, and {normaliser} divides it by its sum, which is itself: {consequence} "
+        "whatever the weights."
+    ),
+    cannot_know=("Whether the output was meant to have one unit per class.",),
+    fix="{change}",
+    explains=("saturated-clipped-loss", "saturated-output", "constant-output", "output-ignores-input", "zero-gradient"),
+)
+
+FEWER_UNITS_THAN_CLASSES = Cause(
+    code="fewer-units-than-classes",
+    sentence=(
+        "Output `{output}` has {units} units, but the labels ask for {num_classes}: {share:.1%} of the labels are of a "
+        "class that no unit stands for. Some backends stop with an error; others leave these samples out in silence."
+    ),
+    cannot_know=(_OTHER_DATA,),
+    fix="{change}",
+)
+
+ONE_HOT_LABELS_WITH_SPARSE_LOSS = Cause(
+    code="one-hot-labels-with-sparse-loss",
+    sentence=(
+        "Output `{output}` has rows of {columns} columns as labels, but `{loss}` takes class numbers: Keras refuses "
+        "the shapes."
+    ),
+    cannot_know=(),
+    fix="{change}",
+)
+
+CLASS_NUMBERS_WITH_ONE_HOT_LOSS = Cause(
+    code="class-numbers-with-one-hot-loss",
+    sentence=(
+        "Output `{output}` has {units} units and `{loss}` compares each of them with a column of its own, but the "
+        "labels have one column: {consequence}"
+    ),
+    cannot_know=("Whether every unit is meant to be compared with the same number.",),
+    fix="{change}",
+)
+
+FROM_LOGITS_ON_PROBABILITIES = Cause(
+    code="from-logits-on-probabilities",
+    sentence="`{loss}` has from_logits=True, but output `{output}` ends in {chain} already: {consequence}",
+    cannot_know=("Which of the two was meant to go.",),
+    fix="{change}",
+)
+
+DOUBLE_ACTIVATION = Cause(
+    code="double-activation",
+    sentence="Output `{output}` goes through {chain}, one after the other: {consequence}",
+    cannot_know=("Which of them was meant to go.",),
+    fix="{change}",
+)
+
+CROSS_ENTROPY_WITHOUT_ACTIVATION = Cause(
+    code="cross-entropy-without-activation",
+    sentence="Output `{output}` ends in {chain}, but `{loss}` takes it for probabilities: {consequence}",
+    cannot_know=("Whether this run gets by: that depends on the initial weights and the steps.",),
+    fix="{change}",
+    explains=("saturated-output",),
+)
+
+BOUNDED_OUTPUT = Cause(
+    code="bounded-output-cannot-reach-targets",
+    sentence=(
+        "Output `{output}` ends in {chain} and lies in [{low:.4g}, {high:.4g}], but {share:.1%} of the targets, which "
+        "go from {smallest:.4g} to {largest:.4g}, lie outside. {consequence}"
+    ),
+    cannot_know=(_OTHER_DATA,),
+    fix="{change}",
+)
+
+ACTIVATION_DOES_NOT_MATCH_LOSS = Cause(
+    code="activation-does-not-match-loss",
+    sentence="Output `{output}` ends in {chain}, but `{loss}` is made for {wanted}: {consequence}",
+    cannot_know=("Whether it is meant so.",),
+    fix="{change}",
+)
+
+REGRESSION_LOSS_ON_CLASSES = Cause(
+    code="regression-loss-on-classes",
+    sentence=(
+        "`{loss}` is a loss for quantities, but the labels of output `{output}` are {num_classes} classes. "
+        "{consequence}"
+    ),
+    cannot_know=("Whether it is meant so: with small networks it often learns, if more slowly.",),
+    fix="{change}",
+)
+
+METRIC_MISREADS_OUTPUT = Cause(
+    code="metric-misreads-output",
+    sentence=(
+        "Metric `{metric}` of output `{output}` does not mean what it says: {consequence} It has no part in training."
+    ),
+    cannot_know=("How good the model is: this metric does not tell.",),
+    fix="{change}",
+)
+
+CAUSES = (
+    SOFTMAX_OVER_ONE_UNIT,
+    ONE_HOT_LABELS_WITH_SPARSE_LOSS,
+    CLASS_NUMBERS_WITH_ONE_HOT_LOSS,
+    FEWER_UNITS_THAN_CLASSES,
+    FROM_LOGITS_ON_PROBABILITIES,
+    DOUBLE_ACTIVATION,
+    CROSS_ENTROPY_WITHOUT_ACTIVATION,
+    BOUNDED_OUTPUT,
+    ACTIVATION_DOES_NOT_MATCH_LOSS,
+    REGRESSION_LOSS_ON_CLASSES,
+    METRIC_MISREADS_OUTPUT,
+)

@@ -1,4 +1,4 @@
-"""Evidence from a run: can the weights still move, and if not, why. Measured first, then judged."""
+"""Evidence from a run whose weights cannot move: why. Measured first, then judged."""
 
 from __future__ import annotations
 
@@ -10,20 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_clr._keras.gradients import Batch, GradientProbe, predict, to_numpy
-from keras_clr._keras.optimizers import accumulation_steps, leaf_optimizers
-from keras_clr.stuck.causes.training import SATURATED_CLIPPED_LOSS, ZERO_GRADIENT
-from keras_clr.stuck.checks import Reach, Standstill
+from keras_clr._keras.gradients import Batch, GradientReading, predict, to_numpy
+from keras_clr._keras.optimizers import leaf_optimizers
+from keras_clr.stuck.causes.training import OUTPUT_IGNORES_INPUT, SATURATED_CLIPPED_LOSS, ZERO_GRADIENT
 from keras_clr.stuck.finding import Confidence, Finding
 
-# Two halves of this many steps tell whether the optimizer's own motion dies out, and where it ends.
-_COAST_STEPS = 8
-# The second half moved nearly as far as the first: it does not die out in any useful time.
-_STILL_MOVING = 0.97
-# Where on the way of the remaining momentum the gradient is looked at. Beyond 1: the way grows with
-# the learning rate, which may be at the bottom of a cycle now (a 60-fold rise within 40 steps makes
-# Adam's way 14 times longer).
-_FRACTIONS = (0.5, 1.0, 4.0, 16.0)
 # Relative error that a loss and an accuracy, both running means in float32, may bring along.
 _SIGNATURE_ERROR = 2e-3
 # Inputs whose mean or spread is beyond this are worth a Rescaling layer in the fix.
@@ -37,25 +28,56 @@ _LOSS_CLASSES = {
 
 
 @dataclass(frozen=True)
-class _Coast:
-    """Where the weights go if every gradient from now on is 0: the optimizer's momentum alone.
+class Reach:
+    """How far apart the logits lie, and how far one step can move them.
 
     Attributes:
-        start: Trainable weights now.
-        end: Where they come to rest.
-        obstacle: Why they never come to rest, or None.
+        spread: Median over the samples of largest minus smallest logit (one unit: distance from 0).
+        step: What one Adam step at the present rate can move a logit by, median over the samples:
+            rate x (sum of |features| + 1); None for another optimizer.
+        rate: The present learning rate.
     """
 
-    start: list[np.ndarray]
-    end: list[np.ndarray]
-    obstacle: str | None
+    spread: float
+    step: float | None
+    rate: float
 
-    def at(self, fraction: float) -> list[np.ndarray]:
-        """Weights after this fraction of the way; beyond 1 for a learning rate that grows."""
-        return [
-            (_float(w) + np.float32(fraction) * _step(w, e)).astype(w.dtype)
-            for w, e in zip(self.start, self.end, strict=True)
-        ]
+
+@dataclass(frozen=True)
+class Standstill:
+    """What was measured on a run whose weights cannot move.
+
+    Attributes:
+        gradient: The last look at the gradient.
+        whole: Whether no trainable variable has one; else, the output is the same for all samples, and none that could
+            change that has one.
+        num_samples: Probe samples.
+        num_checks: Epoch ends in a row at which it was 0.
+        updates_ahead: Updates during which weight decay does not lead out; None without weight decay.
+        accuracy: Training accuracy of the epoch, or None.
+        loss: Training loss of the epoch, or None.
+        loss_kind: "categorical", "sparse" or "binary" if the loss is a plain cross-entropy of
+            probabilities, else None.
+        clipped: Probe samples whose true-class probability is clipped at 0, and at 1.
+        units: Units of the output.
+        rate: Learning rate at the end of the epoch.
+        reach: Logits, where the model allows to see them.
+        inputs: Mean and spread of the probe inputs, where they are one array of numbers.
+    """
+
+    gradient: GradientReading
+    num_samples: int
+    num_checks: int
+    whole: bool
+    updates_ahead: float | None
+    accuracy: float | None
+    loss: float | None
+    loss_kind: str | None
+    clipped: tuple[int, int]
+    units: int
+    rate: float
+    reach: Reach | None = None
+    inputs: tuple[float, float] | None = None
 
 
 def is_saturated(clipped: tuple[int, int], num_samples: int, loss_kind: str | None) -> bool:
@@ -74,8 +96,16 @@ def check_standstill(seen: Standstill) -> Finding:
         "other_share": 1.0 - 0.05 ** (1.0 / seen.num_samples),
         "rate": seen.rate,
     }
+    confidence, lasting = Confidence.CERTIFICATE, ""
+    if seen.updates_ahead is not None:
+        confidence = Confidence.FORECAST
+        numbers["updates_ahead"] = seen.updates_ahead
+        lasting = f" Weight decay goes on, and does not lead out of it in the next {seen.updates_ahead:,.0f} updates."
+    if not seen.whole:
+        numbers["num_held"] = sum(seen.gradient.zeros)
+        return OUTPUT_IGNORES_INPUT.finding(confidence, numbers, {"lasting": lasting})
     if not is_saturated(seen.clipped, seen.num_samples, seen.loss_kind):
-        return ZERO_GRADIENT.finding(Confidence.CERTIFICATE, numbers)
+        return ZERO_GRADIENT.finding(confidence, numbers, {"lasting": lasting})
     epsilon = keras.config.epsilon()
     numbers |= {"epsilon": epsilon, "num_wrong": seen.clipped[0], "num_right": seen.clipped[1]}
     if seen.reach is not None:
@@ -88,30 +118,7 @@ def check_standstill(seen: Standstill) -> Finding:
         "loss": _LOSS_CLASSES[str(seen.loss_kind)],
         "metric": ("keras.metrics.BinaryAccuracy(threshold=0.0)" if seen.loss_kind == "binary" else '"accuracy"'),
     }
-    return SATURATED_CLIPPED_LOSS.finding(Confidence.CERTIFICATE, numbers, words)
-
-
-def way_out(model: Any, probe: GradientProbe, batches: Sequence[Batch]) -> str | None:
-    """Why weights with a gradient of 0 may move all the same, or None if they cannot.
-
-    The optimizer goes on for a while without a gradient: momentum decays, it does not stop. So the
-    gradient must be 0 on the way it will take as well.
-    """
-    way = _coast(model, probe)
-    if way.obstacle is not None:
-        return way.obstacle
-    if way.end is way.start:
-        return None
-    for fraction in _FRACTIONS:
-        if not probe.read(batches, num_draws=1, weights=way.at(fraction)).zero:
-            return "the optimizer's momentum leads to weights where it is not 0"
-    return None
-
-
-def measure_accuracy(outputs: np.ndarray, classes: np.ndarray, weights: np.ndarray, threshold: float) -> float:
-    """Accuracy of outputs `(n, k)` with one weight per sample (the probe is spread over classes)."""
-    answers = outputs[:, 0] > threshold if outputs.shape[1] == 1 else outputs.argmax(axis=1)
-    return float(np.average(answers == classes, weights=weights))
+    return SATURATED_CLIPPED_LOSS.finding(confidence, numbers, words | {"lasting": lasting})
 
 
 def count_clipped(outputs: np.ndarray, classes: np.ndarray, epsilon: float) -> tuple[int, int]:
@@ -187,38 +194,3 @@ def _rescaling(inputs: tuple[float, float] | None) -> str:
         f"scale = keras.layers.Rescaling({1.0 / spread:.3g}, offset={-mean / spread:.3g})"
         f"  # first layer: the inputs have mean {mean:.3g}, spread {spread:.3g}\n"
     )
-
-
-def _coast(model: Any, probe: GradientProbe) -> _Coast:
-    """Where the optimizer takes the weights by itself.
-
-    With a zero gradient the motion is that of the momentum, which shrinks by the same factor at
-    every step (SGD, Adam and their kin), so two halves of a few steps give its end.
-    """
-    leaves = leaf_optimizers(model.optimizer)
-    if any(leaf.weight_decay for leaf in leaves):
-        return _Coast([], [], "weight decay keeps moving the weights")
-    if any(leaf.use_ema and leaf.ema_overwrite_frequency for leaf in leaves):
-        return _Coast([], [], "the optimizer puts averages of earlier weights in their place")
-    half = max(_COAST_STEPS, 2 * accumulation_steps(model.optimizer))
-    start, middle, last = probe.run_without_gradient((half, 2 * half))
-    first, second = _distance(start, middle), _distance(middle, last)
-    if first == 0.0 and second == 0.0:
-        return _Coast(start, start, None)
-    if not second < _STILL_MOVING * first:
-        return _Coast(start, start, "the optimizer keeps moving the weights without a gradient")
-    ratio = second / first
-    return _Coast(start, _Coast(middle, last, None).at(1.0 / (1.0 - ratio)), None)
-
-
-def _distance(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
-    return math.hypot(*(float(np.linalg.norm(_step(p, q))) for p, q in zip(a, b, strict=True)))
-
-
-def _step(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    return _float(end) - _float(start)
-
-
-def _float(weights: np.ndarray) -> np.ndarray:
-    # Not float64: of a large layer, a few copies of that alone would take a gigabyte.
-    return weights.astype(np.result_type(weights.dtype, np.float32), copy=False)

@@ -1,0 +1,72 @@
+"""What a model's compiled loss charges for outputs, sample by sample; also for the best constant answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_clr._keras.gradients import to_numpy
+from keras_clr._keras.readings import loss_kind
+
+
+def sample_losses(model: Any, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:
+    """The loss of each sample, shape (n,), by the one loss of the model; None if it does not tell samples apart."""
+    loss = the_loss(model)
+    if loss is None:
+        return None
+    y = keras.ops.convert_to_tensor(labels, dtype=loss.dtype)
+    y_pred = keras.ops.convert_to_tensor(outputs, dtype=loss.dtype)
+    if len(y_pred.shape) == len(y.shape) + 1 and y_pred.shape[-1] == 1:
+        y = keras.ops.expand_dims(y, -1)  # As Keras does it: else (n, 1) - (n,) would be (n, n).
+    losses = to_numpy(loss.call(y, y_pred))
+    if losses.ndim == 0 or len(losses) != len(labels):
+        return None
+    means: np.ndarray = losses.reshape(len(losses), -1).mean(axis=1, dtype=np.float64)
+    return means
+
+
+def constant_losses(model: Any, labels: np.ndarray, output_shape: tuple[int, ...]) -> np.ndarray | None:
+    """The loss of each sample if the best constant were answered to all; None if that cannot be known.
+
+    The best of: the shares of the classes for a cross-entropy; mean and median of the labels for any other loss.
+
+    Args:
+        model: A compiled model with one output.
+        labels: Labels, shape (n, ...).
+        output_shape: Shape of an output without the batch axis.
+    """
+    candidates = []
+    for answer in _constant_answers(model, labels, output_shape[-1] if output_shape else 1):
+        answers = np.broadcast_to(answer, (len(labels), *output_shape)).astype(keras.config.floatx())
+        losses = sample_losses(model, labels, answers)
+        if losses is not None and np.isfinite(losses).all():
+            candidates.append(losses)
+    return min(candidates, key=lambda losses: float(losses.mean()), default=None)
+
+
+def the_loss(model: Any) -> Any | None:
+    """The loss object of a model with a single loss on a single output, once it is known; else None."""
+    compiled = model._compile_loss
+    losses = compiled._flat_losses if compiled is not None and compiled.built else []
+    return losses[0].loss if len(losses) == 1 and not losses[0].path else None
+
+
+def _constant_answers(model: Any, labels: np.ndarray, units: int) -> list[np.ndarray]:
+    kind, from_logits = loss_kind(the_loss(model))
+    values = labels.astype(np.float64)
+    if kind == "sparse":
+        classes = values.reshape(-1).astype(int)
+        if classes.min() < 0 or classes.max() >= units:
+            return []
+        shares = np.bincount(classes, minlength=units) / classes.size
+        return [np.log(np.maximum(shares, keras.config.epsilon())) if from_logits else shares]
+    columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
+    if columns.shape[1] != units:
+        return []
+    mean = columns.mean(axis=0)
+    if not from_logits:
+        return [mean, np.median(columns, axis=0)]
+    mean = np.clip(mean, keras.config.epsilon(), 1.0 - keras.config.epsilon())
+    return [np.log(mean) if kind == "categorical" else np.log(mean) - np.log1p(-mean)]

@@ -1,0 +1,244 @@
+"""Evidence from the epochs so far: what the numbers of a run say about its learning rate and its data. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_clr.stuck.causes.training import (
+    DIVERGED,
+    NO_SIGNAL,
+    ONE_CLASS_AT_A_TIME,
+    RATE_TOO_HIGH,
+    RATE_TOO_LOW,
+    RATE_ZERO,
+    VALIDATION_AT_CHANCE,
+)
+from keras_clr.stuck.diagnosis import State
+from keras_clr.stuck.finding import Confidence, Finding, plain
+
+# Epochs in a row before a comparison of epochs means anything.
+_EPOCHS = 3
+# The loss, by that of the best constant answer: beyond this, it is not the labels that are hard.
+_FAR_ABOVE = 2.0
+# An extrapolation that falls short by this factor is a forecast: speeds change, but not so much.
+_SAFETY = 10.0
+
+
+@dataclass(frozen=True)
+class EpochSeen:
+    """What was seen of one epoch; None where there is nothing to see.
+
+    Attributes:
+        epoch: Counted from 0.
+        state: Where the run stood at its end.
+        loss: Training loss.
+        accuracy: Training accuracy of the first output.
+        validation_accuracy: The same metric on the validation data.
+        probe_accuracy: Accuracy on the probe samples at its end.
+        probe_loss: Loss on them.
+        moved: How far the answers to the probe samples moved since the last look (root mean square).
+        learning_rate: Rate at its end.
+    """
+
+    epoch: int
+    state: State
+    loss: float | None = None
+    accuracy: float | None = None
+    validation_accuracy: float | None = None
+    probe_accuracy: float | None = None
+    probe_loss: float | None = None
+    moved: float | None = None
+    learning_rate: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, ready for JSON; what was not seen is left out."""
+        seen = {name: plain(value) for name, value in asdict(self).items() if value is not None}
+        return seen | {"state": self.state.value}
+
+
+@dataclass(frozen=True)
+class RunSeen:
+    """A run so far.
+
+    Attributes:
+        epochs: What was seen of each.
+        chance: Chance accuracy, None if there is none.
+        margin: Smallest gain over it that counts.
+        constant_loss: Loss on the probe of the best answer that does not look at the input.
+        skill: How much better the model is: 1 - loss / `constant_loss`.
+        num_samples: Samples trained so far.
+        epochs_left: Epochs still to come, None if unknown.
+        needed: How far the answers must move for `margin` of the wrong ones to become right.
+        optimizer: Class name of the optimizer.
+        labels_in_order: Whether the probe's labels came in the order of their classes.
+    """
+
+    epochs: Sequence[EpochSeen]
+    chance: float | None = None
+    margin: float | None = None
+    constant_loss: float | None = None
+    skill: float | None = None
+    num_samples: float = 0.0
+    epochs_left: int | None = None
+    needed: float | None = None
+    optimizer: str = "SGD"
+    labels_in_order: bool = False
+
+
+def check_run(run: RunSeen) -> list[Finding]:
+    """Findings from the course of a run."""
+    found = [
+        _diverged(run),
+        _rate_zero(run),
+        _rate_too_high(run),
+        _rate_too_low(run),
+        _one_class_at_a_time(run),
+        _validation_at_chance(run),
+        _no_signal(run),
+    ]
+    return [finding for finding in found if finding is not None]
+
+
+def _diverged(run: RunSeen) -> Finding | None:
+    last = run.epochs[-1]
+    if last.state is not State.DIVERGED:
+        return None
+    finite = [e for e in run.epochs if e.loss is not None and math.isfinite(e.loss)]
+    before = f" (it was {finite[-1].loss:.4g} in epoch {finite[-1].epoch + 1})" if finite else ""
+    numbers = {"epoch": last.epoch + 1, "rate": last.learning_rate}
+    words = {"what": "The loss is not a finite number any more" if finite else "The loss was not a finite number"}
+    return DIVERGED.finding(Confidence.CERTIFICATE, numbers, words | {"before": before} | _lower(run))
+
+
+def _rate_zero(run: RunSeen) -> Finding | None:
+    last = run.epochs[-2:]
+    if len(last) < 2 or any(e.learning_rate != 0.0 for e in last) or last[-1].moved != 0.0:
+        return None
+    num_epochs = next((i for i, e in enumerate(reversed(run.epochs)) if e.learning_rate != 0.0), len(run.epochs))
+    return RATE_ZERO.finding(Confidence.FORECAST, {"num_epochs": num_epochs})
+
+
+def _rate_too_high(run: RunSeen) -> Finding | None:
+    last = run.epochs[-1]
+    if last.learning_rate is None:
+        return None
+    numbers: dict[str, Any] = {"epoch": last.epoch + 1, "rate": last.learning_rate}
+    if last.state is State.COLLAPSED:
+        best = max((e for e in run.epochs if e.accuracy is not None), key=lambda e: e.accuracy or 0.0)
+        numbers |= {"best": best.accuracy, "accuracy": last.accuracy}
+        story = (
+            f"The training accuracy had been {best.accuracy:.4f} (epoch {best.epoch + 1}) and is {last.accuracy:.4f} "
+            "now, which is chance: updates of this size undo what was learned."
+        )
+        return RATE_TOO_HIGH.finding(Confidence.FORECAST, numbers, {"story": story} | _lower(run))
+    losses = [e.loss for e in run.epochs[-_EPOCHS:] if e.loss is not None]
+    constant = run.constant_loss
+    if last.state is State.LEARNING or constant is None or not constant > 0 or len(losses) < _EPOCHS:
+        return None
+    if min(losses) < _FAR_ABOVE * constant or losses[-1] < losses[0]:
+        return None
+    numbers |= {"loss": losses[-1], "constant_loss": constant}
+    story = (
+        f"For {_EPOCHS} epochs the training loss, {losses[-1]:.4g} now, has been more than {_FAR_ABOVE:g} times that "
+        f"of the best constant answer ({constant:.4g}), and it is not falling: updates overshoot."
+    )
+    return RATE_TOO_HIGH.finding(Confidence.HINT, numbers, {"story": story} | _lower(run))
+
+
+def _rate_too_low(run: RunSeen) -> Finding | None:
+    last = run.epochs[-1]
+    moves = [e.moved for e in run.epochs if e.moved is not None]
+    if last.state not in (State.AT_CHANCE, State.CLASS_SHARES, State.SLOW_START) or len(moves) < _EPOCHS:
+        return None
+    if not run.epochs_left or run.needed is None or not last.learning_rate:
+        return None
+    moved = max(moves)
+    # A run that leaves a saddle speeds up by about the same factor in each epoch.
+    growth = max(1.0, (moves[-1] / moves[0]) ** (1.0 / (len(moves) - 1))) if moves[0] > 0.0 else 1.0
+    reachable = moved * float(np.sum(growth ** np.arange(1.0, min(run.epochs_left, 10_000) + 1)))
+    if not reachable * _SAFETY < run.needed:
+        return None
+    numbers = {
+        "moved": moved,
+        "reachable": reachable,
+        "needed": run.needed,
+        "share": run.margin or 0.0,
+        "epochs_left": run.epochs_left,
+        "rate": last.learning_rate,
+    }
+    return RATE_TOO_LOW.finding(Confidence.FORECAST, numbers)
+
+
+def _one_class_at_a_time(run: RunSeen) -> Finding | None:
+    last = run.epochs[-1]
+    if not run.labels_in_order or run.chance is None or run.margin is None:
+        return None
+    if last.accuracy is None or last.probe_accuracy is None:
+        return None
+    if last.accuracy < run.chance + 3 * run.margin or last.probe_accuracy > run.chance + run.margin:
+        return None
+    numbers = {"accuracy": last.accuracy, "probe": last.probe_accuracy, "chance": run.chance}
+    return ONE_CLASS_AT_A_TIME.finding(Confidence.FORECAST, numbers)
+
+
+def _validation_at_chance(run: RunSeen) -> Finding | None:
+    last = run.epochs[-_EPOCHS:]
+    if run.chance is None or run.margin is None or len(last) < _EPOCHS:
+        return None
+    for e in last:
+        if e.accuracy is None or e.validation_accuracy is None or e.accuracy < run.chance + 3 * run.margin:
+            return None
+        if e.validation_accuracy > run.chance + run.margin:
+            return None
+    numbers = {
+        "accuracy": last[-1].accuracy,
+        "validation": last[-1].validation_accuracy,
+        "chance": run.chance,
+        "num_epochs": _EPOCHS,
+    }
+    return VALIDATION_AT_CHANCE.finding(Confidence.FORECAST, numbers)
+
+
+def _no_signal(run: RunSeen) -> Finding | None:
+    last = run.epochs[-1]
+    if last.state is not State.CLASS_SHARES or last.probe_loss is None or run.skill is None:
+        return None
+    numbers = {
+        "loss": last.probe_loss,
+        "constant": run.constant_loss,
+        "skill": run.skill,
+        "num_samples": run.num_samples,
+    }
+    return NO_SIGNAL.finding(Confidence.HINT, numbers)
+
+
+def _lower(run: RunSeen) -> dict[str, Any]:
+    rates = [e.learning_rate for e in run.epochs if e.learning_rate]
+    return {"optimizer": run.optimizer, "lower_rate": (max(rates) if rates else 1e-3) / 10}
+
+
+def needed_move(outputs: np.ndarray, classes: np.ndarray, threshold: float, share: float) -> float | None:
+    """How far an answer must move, in one unit's output, for `share` of the samples to become right.
+
+    Args:
+        outputs: Model outputs, shape (n, k).
+        classes: Class numbers, shape (n,).
+        threshold: Of a single unit.
+        share: Share of all samples, in (0, 1).
+
+    Returns:
+        The distance, or None if fewer than that are wrong.
+    """
+    if outputs.shape[1] == 1:
+        gaps = np.where(classes == 1, threshold - outputs[:, 0], outputs[:, 0] - threshold)
+    else:
+        # Both the largest unit and the true one may move.
+        gaps = (outputs.max(axis=1) - outputs[np.arange(len(classes)), classes]) / 2
+    gaps = np.sort(np.maximum(gaps, 0.0))[int((gaps <= 0).sum()) :]
+    place = math.ceil(share * len(outputs)) - 1
+    return float(gaps[place]) if place < len(gaps) else None

@@ -1,0 +1,46 @@
+"""New initial weights for a model in the middle of `fit`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_clr._keras.reinitialise import fresh_weights
+from keras_clr._restarts import note_restart
+from keras_clr._snapshot import Snapshot
+
+
+class Restarter:
+    """Gives a model a fresh start from another seed.
+
+    Args:
+        model: The compiled and built model as it is when `fit` begins.
+
+    Raises:
+        ValueError: If the weights of a layer cannot be drawn anew, or the model has been trained before.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        if int(model.optimizer.iterations):
+            raise ValueError(
+                "on_stuck='restart' would throw away what this model has learned: its optimizer has counted "
+                f"{int(model.optimizer.iterations)} updates already. Compile it anew if that is meant, or use "
+                "on_stuck='stop'."
+            )
+        fresh_weights(model, seed=0)  # Refuses now what it could not do later.
+        self._start = Snapshot.take(model)
+
+    def restart(self, number: int) -> None:
+        """Puts everything back to where `fit` began, but for the trainable weights, which are new.
+
+        Args:
+            number: Of this restart, counted from 1; each draws other weights.
+        """
+        # First the weights: should drawing them fail, nothing has changed.
+        weights = fresh_weights(self._model, seed=number)
+        stop_training = self._model.stop_training
+        self._start.restore(self._model)
+        self._model.stop_training = stop_training
+        for variable, value in zip(self._model.trainable_variables, weights, strict=True):
+            variable.assign(value)
+        note_restart(self._model)
