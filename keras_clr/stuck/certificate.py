@@ -201,7 +201,8 @@ def _distance(a: Sequence[np.ndarray], b: Sequence[np.ndarray], held: Sequence[b
 
 
 def _step(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    return _float(end) - _float(start)
+    step: np.ndarray = _float(end) - _float(start)
+    return step
 
 
 def _float(weights: np.ndarray) -> np.ndarray:
