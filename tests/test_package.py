@@ -44,6 +44,7 @@ def test_every_public_name_is_there_and_documented():
     for name in keras_clr.__all__:
         assert getattr(keras_clr, name).__doc__, name
     assert {"CyclicLR", "CyclicSchedule", "StuckDetector"} <= set(keras_clr.__all__)
+    assert {"KerasCLRWarning", "StuckTrainingError", "StuckTrainingWarning"} <= set(keras_clr.__all__)
 
 
 def test_version_is_the_distributions():

@@ -22,10 +22,11 @@ from keras_clr._keras.optimizers import (
     trained_batches,
 )
 from keras_clr._restarts import restarts_of
+from keras_clr.cyclic.arguments import cyclic_policy, half_cycles, plain_arguments
 from keras_clr.cyclic.clock import StepClock
 from keras_clr.cyclic.history import BoundedHistory
-from keras_clr.cyclic.policies import CyclicPolicy, ScaleFn, check_choice, cyclic_policy, half_cycles
-from keras_clr.cyclic.preview import Preview, dead_cycle
+from keras_clr.cyclic.policies import CyclicPolicy, ScaleFn, check_choice
+from keras_clr.cyclic.preview import Preview, dead_cycle, flat_rise
 
 
 class CyclicLR(Preview, keras.callbacks.Callback):
@@ -51,16 +52,18 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         base_lr: Lower bound of the learning rate, >= 0. Defaults to 0.001.
         max_lr: Upper bound of the learning rate, > 0, not below `base_lr`. Defaults to 0.006.
         step_size: Batches (or epochs, see `step_size_unit`) in which the rate climbs from `base_lr` to `max_lr`:
-            half a cycle. A float is taken at its word: 33.3 batches make a cycle of 66.6. At least 1 batch.
+            half a cycle. A float is taken at its word: 33.3 batches make a cycle of 66.6. At least 1 batch. If the
+            rate would get no further than a tenth of the way in all planned epochs, a warning says so.
             Smith recommends 2 to 10 epochs. Defaults to 2000.
         mode: "triangular", "triangular2" (the amplitude halves every cycle) or "exp_range" (the amplitude is
             multiplied by `gamma` every batch; `base_lr` stays). Defaults to "triangular".
         gamma: Factor of "exp_range" in (0, 1]. Defaults to 1.0.
-        scale_fn: Function of one number that returns the factor on the amplitude, instead of a `mode`. Defaults
-            to None.
+        scale_fn: Function of one number that returns the factor on the amplitude, instead of a `mode`: finite and
+            >= 0, or training ends with a ValueError before the rate is set. Defaults to None.
         scale_mode: What `scale_fn` is called with: "cycle" (1, 2, ...) or "iterations" (k). Defaults to "cycle".
         step_size_down: Length of the fall, in the unit of `step_size`. Defaults to `step_size`.
-        step_size_unit: "batches", or "epochs": resolved when training starts, which needs data of known length.
+        step_size_unit: "batches", or "epochs": resolved when training starts, which needs data of known length. A
+            further `fit` whose epochs have another length starts where the count of batches is in the new cycle.
             Defaults to "batches".
         wave: "linear", or "cosine": (1 - cos) / 2 of the same phase. Defaults to "linear".
         on_external_change: What to do when another callback (say `ReduceLROnPlateau`) changed the rate between
@@ -76,6 +79,7 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         ValueError: If an argument is out of range or would be ignored (each message names it); when training
             starts, if the optimizer was built with a schedule, or if epochs of unknown length are the unit.
         TypeError: If an argument has the wrong type.
+        RuntimeError: If a training loop of one's own leaves out `set_model` or the hooks of training and epochs.
 
     Example:
     >>> import keras, keras_clr, numpy as np
@@ -112,7 +116,6 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         self._in_epochs = step_size_unit == "epochs"
         self._scales_with_others = on_external_change == "scale"
         self._verbose = verbose
-        # In epochs, an epoch of any length shows whether the arguments are sound.
         self._checked = cyclic_policy(
             base_lr,
             max_lr,
@@ -123,15 +126,25 @@ class CyclicLR(Preview, keras.callbacks.Callback):
             scale_mode,
             step_size_down=step_size_down,
             wave=wave,
-            steps_per_unit=Fraction(10**6 if self._in_epochs else 1),
+            in_epochs=self._in_epochs,
         )
         self._step_sizes = step_size, step_size_down
+        self._arguments = {
+            **plain_arguments(self._checked, step_size, step_size_down),
+            "step_size_unit": step_size_unit,
+        }
         self._policy = None if self._in_epochs else self._checked
         self._clock = StepClock()
         self._history = BoundedHistory()
         self._band = 1.0  # What other callbacks did to the rate, when we follow them.
         self._told_of_change = False
         self._end_of_last_fit: tuple[int, int, int] | None = None
+        # What hooks ask for that a training loop of one's own may call too early.
+        self._begun = self._started = False
+        self._epoch_opens = True
+        self._last_begun = -1
+        self._written: float | None = None
+        self._written_before: float | None = None
 
     @property
     def policy(self) -> CyclicPolicy:
@@ -152,7 +165,13 @@ class CyclicLR(Preview, keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Checks optimizer and data before anything is changed."""
         model = self.model
-        optimizer = model.optimizer
+        optimizer = getattr(model, "optimizer", None)
+        if optimizer is None:
+            raise RuntimeError(
+                "CyclicLR needs a compiled model when training begins. In a training loop of your own, compile it and "
+                "let `callbacks = keras.callbacks.CallbackList([clr], model=model)` call the hooks, or call "
+                f"`clr.set_model(model)` before `clr.on_train_begin()`. Received: model={model!r}"
+            )
         build_parts(model)
         for leaf in leaf_optimizers(optimizer):
             source = rate_source(leaf)
@@ -170,14 +189,16 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         self._epochs: int | None = params.get("epochs")
         if self._in_epochs:
             self._resolve_epochs()
-        self._started = False
+        self._started, self._epoch_opens = False, True
         self._restarts = restarts_of(model)
         self._told_dead = False
-        self._written: float | None = None
-        self._written_before: float | None = None
+        # A model that has been trained is somewhere in its cycle, and a later one may reach the top.
+        self._from_step_0 = trained_batches(optimizer) == 0
+        self._written = self._written_before = None
         self._warn_if_dead(self._num_batches)
         # Last, because it changes the model on JAX, and even a warning may be an exception.
         self._writer = learning_rate_writer(model)
+        self._begun = True
 
     def _resolve_epochs(self) -> None:
         if self._num_batches is None:
@@ -185,8 +206,7 @@ class CyclicLR(Preview, keras.callbacks.Callback):
                 "step_size_unit='epochs' needs data of known length, and this data does not say how many batches an "
                 "epoch has. Pass `steps_per_epoch` to `fit`, or give `step_size` in batches."
             )
-        steps_per_unit = Fraction(self._num_batches, self._accumulation)
-        up, down = half_cycles(*self._step_sizes, steps_per_unit)
+        up, down = half_cycles(*self._step_sizes, Fraction(self._num_batches, self._accumulation))
         self._policy = dataclasses.replace(self._checked, step_size_up=up, step_size_down=down)
 
     def _warn_if_dead(self, num_batches: int | None) -> None:
@@ -194,12 +214,18 @@ class CyclicLR(Preview, keras.callbacks.Callback):
             return
         self._told_dead = True
         updates = num_batches / self._accumulation
-        message = dead_cycle(self.policy, max(1, int(updates * self._epochs)), updates)
+        planned = max(1, int(updates * self._epochs))
+        message = dead_cycle(self.policy, planned, updates)
+        # One epoch at a time is how some loops call `fit`: it says nothing about the length of the training.
+        if not message and self._from_step_0 and self._epochs > 1:
+            message = flat_rise(self.policy, planned)
         if message:
             warnings.warn(message, KerasCLRWarning, stacklevel=2)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Starts the clock in the first epoch of a fit."""
+        if not self._begun:
+            raise RuntimeError("CyclicLR: call `on_train_begin()` before the first `on_epoch_begin(epoch)`.")
         # Only now has `BackupAndRestore` restored the count, wherever it stands in the list of callbacks.
         self._counted = trained_batches(self.model.optimizer)
         if not self._started:
@@ -233,6 +259,11 @@ class CyclicLR(Preview, keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Sets the rate of this batch (of this group with `steps_per_execution`)."""
         if self._epoch_opens:
+            if not self._started:
+                raise RuntimeError(
+                    "CyclicLR counts by epochs: in a training loop of your own, call `on_train_begin()` once, and "
+                    "`on_epoch_begin(epoch)` and `on_epoch_end(epoch)` around the batches of each epoch."
+                )
             # Once more: now every other callback has been asked as well, and we overwrite what they did.
             self._epoch_opens = False
             self._heed_others()
@@ -299,6 +330,9 @@ class CyclicLR(Preview, keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Remembers where the clock stands, for a further `fit` on the same model."""
+        if not self._begun:
+            return
+        self._begun = False
         self._writer.close()
         optimizer = self.model.optimizer
         self._end_of_last_fit = (id(optimizer), trained_batches(optimizer), self._clock.epoch_start)

@@ -11,15 +11,35 @@ from keras_clr._plotting import line_plot
 from keras_clr.cyclic.policies import CyclicPolicy
 
 DEAD = 1e-3  # An amplitude below this share of max_lr - base_lr is no cycle any more.
+_NOT_SHOWN = {
+    "gamma": 1.0,
+    "scale_fn": None,
+    "scale_mode": "cycle",
+    "step_size_down": None,
+    "step_size_unit": "batches",
+    "wave": "linear",
+    "gradient_accumulation_steps": None,
+}  # Arguments that a representation leaves out at their defaults.
+FLAT = 0.1  # A rise that ends below this share of it was planned for another run.
 
 
 class Preview:
-    """`simulate` and `plot` for what has a `policy`."""
+    """`simulate`, `plot` and a representation for what has a `policy`."""
+
+    _arguments: dict[str, Any]  # The constructor's, as `plain_arguments` gives them.
 
     @property
     def policy(self) -> CyclicPolicy:
         """The learning rate as a function of the step."""
         raise NotImplementedError  # Each front end has its own.
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{name}={value!r}"
+            for name, value in self._arguments.items()
+            if name not in _NOT_SHOWN or value != _NOT_SHOWN[name]
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def simulate(self, num_steps: int) -> np.ndarray:
         """Learning rates of the first `num_steps` steps (batches; updates under accumulation).
@@ -98,9 +118,38 @@ def dead_cycle(policy: CyclicPolicy, planned_steps: int, steps_per_epoch: float)
                 f"batch {dead_from:.0f} of {planned_steps} planned ones on: the learning rate stays at base_lr. "
                 f"gamma={alive:.8g} would leave a tenth of it at the end."
             )
-    elif policy.scale_fn is not None and abs(policy.scale(planned_steps - 1)) < DEAD:
-        return (
-            f"scale_fn leaves {policy.scale(planned_steps - 1):.2g} of the amplitude at the planned end (batch "
-            f"{planned_steps}): the learning rate stays at base_lr there."
-        )
+    elif policy.scale_fn is not None:
+        try:
+            last = policy.scale(planned_steps - 1)
+        except ValueError:  # It has no value there: training says so if it gets there.
+            return None
+        if last < DEAD:
+            return (
+                f"scale_fn leaves {last:.2g} of the amplitude at the planned end (batch {planned_steps}): the learning "
+                "rate stays at base_lr there."
+            )
     return None
+
+
+def flat_rise(policy: CyclicPolicy, planned_steps: int) -> str | None:
+    """Says that a run from step 0 ends long before the rate has climbed.
+
+    Args:
+        policy: The cycle.
+        planned_steps: The step at which training is planned to end.
+
+    Returns:
+        A sentence with the numbers, or None if the rate gets further than a tenth of the way.
+    """
+    last = planned_steps - 1
+    share = policy.height(last)
+    # A scale_fn may make up for it; the modes only shrink.
+    if policy.scale_fn is not None or last >= policy.step_size_up or share > FLAT:
+        return None
+    top = policy.base_lr + (policy.max_lr - policy.base_lr) * share
+    return (
+        f"step_size={float(policy.step_size_up):g} batches is longer than the whole run: in the {planned_steps} "
+        f"planned batches the learning rate gets no further than {top:.3g}, {share:.1%} of the way from base_lr="
+        f"{policy.base_lr:g} to max_lr={policy.max_lr:g}. step_size={max(1, planned_steps // 2)} would make one whole "
+        "cycle."
+    )

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 
 from keras_clr.cyclic import in_graph
-from keras_clr.cyclic.policies import CyclicPolicy, ScaleFn, cyclic_policy
+from keras_clr.cyclic.arguments import cyclic_policy, plain_arguments
+from keras_clr.cyclic.policies import CyclicPolicy, ScaleFn
 from keras_clr.cyclic.preview import Preview
 
 
@@ -31,7 +32,8 @@ class CyclicSchedule(Preview, keras.optimizers.schedules.LearningRateSchedule):
         gamma: See `CyclicLR`.
         scale_fn: See `CyclicLR`. It is called with a float32 tensor, so it has to compute with operators or
             `keras.ops`; it must be a named function, registered with
-            `keras.saving.register_keras_serializable` if the model is to be loaded without `custom_objects`.
+            `keras.saving.register_keras_serializable` if the model is to be loaded without `custom_objects`. In the
+            graph, only its first value is checked.
         scale_mode: See `CyclicLR`.
         step_size_down: See `CyclicLR`.
         wave: See `CyclicLR`.
@@ -75,18 +77,21 @@ class CyclicSchedule(Preview, keras.optimizers.schedules.LearningRateSchedule):
                 "Argument `gradient_accumulation_steps` must be None or an integer >= 2. "
                 f"Received: gradient_accumulation_steps={gradient_accumulation_steps!r}"
             )
-        self._config: dict[str, Any] = {
-            "base_lr": base_lr,
-            "max_lr": max_lr,
-            "step_size": step_size,
-            "mode": mode,
-            "gamma": gamma,
-            "scale_fn": scale_fn,
-            "scale_mode": scale_mode,
-            "step_size_down": step_size_down,
-            "wave": wave,
+        self._policy = cyclic_policy(
+            base_lr,
+            max_lr,
+            step_size,
+            mode,
+            gamma,
+            scale_fn,
+            scale_mode,
+            step_size_down=step_size_down,
+            wave=wave,
+        )
+        self._arguments = {
+            **plain_arguments(self._policy, step_size, step_size_down),
+            "gradient_accumulation_steps": gradient_accumulation_steps,
         }
-        self._policy = cyclic_policy(**self._config)
         self._gradient_accumulation_steps = gradient_accumulation_steps
         self._name = name
 
@@ -103,10 +108,10 @@ class CyclicSchedule(Preview, keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, ready for JSON."""
-        config = {**self._config, "gradient_accumulation_steps": self._gradient_accumulation_steps}
+        config = {**self._arguments, "name": self._name}
         if config["scale_fn"] is not None:
             config["scale_fn"] = keras.saving.serialize_keras_object(config["scale_fn"])
-        return {**config, "name": self._name}
+        return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> CyclicSchedule:

@@ -3,10 +3,11 @@
 import math
 from types import MappingProxyType
 
+import numpy as np
 import pytest
 
 from keras_clr._errors import KerasCLRWarning
-from keras_clr.cyclic.policies import cyclic_policy
+from keras_clr.cyclic.arguments import cyclic_policy
 
 
 def inverse(x):
@@ -41,9 +42,17 @@ class TestRefusals:
             ({"mode": "exp_range", "gamma": 1.2}, r"`gamma` must be in \(0, 1\]\. Received: gamma=1\.2"),
             ({"mode": "exp_range", "gamma": 0.0}, r"`gamma` must be in \(0, 1\]\. Received: gamma=0\.0"),
             ({"mode": "exp_range", "gamma": math.nan}, r"`gamma` must be finite"),
-            ({"scale_fn": lambda x: math.inf}, r"`scale_fn` must return a finite number\. Received: scale_fn\(1\) = "),
-            ({"scale_fn": lambda x: None}, r"`scale_fn` must return a finite number\. Received: scale_fn\(1\) = None"),
+            (
+                {"scale_fn": lambda x: math.inf},
+                r"`scale_fn` must return .*number >= 0\. Received: scale_fn\(1\) = inf",
+            ),
+            (
+                {"scale_fn": lambda x: None},
+                r"`scale_fn` must return .*Received: scale_fn\(1\) = None",
+            ),
             ({"scale_fn": math.log, "scale_mode": "iterations"}, r"`scale_fn` must return .*scale_fn\(0\) raised"),
+            ({"scale_fn": lambda x: -x}, r"`scale_fn` must return .*Received: scale_fn\(1\) = -1"),
+            ({"mode": np.array(["triangular"])}, r"`mode` must be one of .*Received: mode=array"),
             ({"scale_fn": inverse, "scale_mode": "iterations"}, r"`scale_fn` must return .*scale_fn\(0\) raised"),
         ],
     )
@@ -60,6 +69,9 @@ class TestRefusals:
             ({"step_size": [1]}, r"`step_size` must be a number\. Received: step_size=\[1\]"),
             ({"step_size_down": "half"}, r"`step_size_down` must be a number"),
             ({"gamma": None}, r"`gamma` must be a number\. Received: gamma=None"),
+            ({"base_lr": "0.001"}, r"`base_lr` must be a number\. Received: base_lr='0\.001'"),
+            ({"step_size": b"10"}, r"`step_size` must be a number\. Received: step_size=b'10'"),
+            ({"scale_fn": lambda: 1}, r"`scale_fn` must be a function of one number\. Received: scale_fn\(1\) raised"),
             ({"scale_fn": 0.5}, r"`scale_fn` must be callable\. Received: scale_fn=0\.5"),
         ],
     )

@@ -61,7 +61,7 @@ class TestCompilations:
                 sync()
 
             model.jax_state_sync = counted
-            fit(model, [CyclicLR()], epochs=2)
+            fit(model, [CyclicLR(step_size=10)], epochs=2)
             return len(syncs)
 
         assert real_syncs(12) == real_syncs(3)

@@ -93,7 +93,7 @@ class TestLengthsInEpochs:
     def test_less_than_a_batch(self):
         """A rise shorter than one batch is an error when training starts, before anything is touched."""
         model = spelling_model(5)
-        with pytest.raises(ValueError, match=r"`step_size` must be between 1 .*step_size=0\.1 with 5 batches in one"):
+        with pytest.raises(ValueError, match=r"`step_size` must be between 1 .*step_size=0\.1 epochs; .*epoch: 5$"):
             fit(model, [self.clr(0.1)])
         assert updates(model).tolist() == [0] * 5
         assert float(model.optimizer.learning_rate) == 0.25

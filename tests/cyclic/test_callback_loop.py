@@ -99,6 +99,28 @@ class TestCustomTraining:
         callbacks.on_train_end()
         assert steps_used(model) == trained_in_order([0, 1, 2] * 2)
 
+    def test_hooks_that_were_left_out(self):
+        """Each hook that a loop leaves out is named by an error, before a rate is set."""
+        model, clr = spelling_model(3), doubling_clr()
+        with pytest.raises(RuntimeError, match=r"compiled model.*`clr\.set_model\(model\)`.*Received: model=None"):
+            clr.on_train_begin()
+        clr.set_model(model)
+        with pytest.raises(RuntimeError, match=r"call `on_train_begin\(\)` before"):
+            clr.on_epoch_begin(0)
+        for begin in (lambda: None, clr.on_train_begin):
+            begin()
+            with pytest.raises(RuntimeError, match=r"call `on_train_begin\(\)` once, and `on_epoch_begin\(epoch\)`"):
+                clr.on_train_batch_begin(0)
+        assert float(model.optimizer.learning_rate) == 0.25
+
+    def test_hooks_that_end_what_never_began(self):
+        """The end hooks alone do nothing: a loop may end before its first epoch."""
+        clr = doubling_clr()
+        clr.set_model(spelling_model(3))
+        clr.on_epoch_end(0, {})
+        clr.on_train_end()
+        assert clr.history["step"] == []
+
     @pytest.mark.parametrize("position", [0, 1])
     @pytest.mark.parametrize("epoch", [0, 1])
     def test_train_function_replaced_by_others(self, epoch, position):
@@ -199,6 +221,16 @@ class TestOthersInTheLoop:
             fit(model, [clr, Boom(batch)], epochs=2)
         fit(model, [clr])
         assert steps_used(model) == trained_in_order([0, 1, 2, *range(batch), 0, 1, 2])
+
+    def test_a_scale_fn_without_a_value(self):
+        """A scale function that fails in mid-training ends it before the rate is set: the last one is still there."""
+        model = spelling_model(3)
+        clr = CyclicLR(1.0, 2.0, 1, scale_fn=lambda cycle: 1 / (3 - cycle))
+        with pytest.raises(ValueError, match=r"`scale_fn` must return .*scale_fn\(3\) raised ZeroDivisionError"):
+            fit(model, [clr], epochs=3)
+        assert clr.history["learning_rate"] == [1, 1.5, 1, 2]
+        assert float(model.optimizer.learning_rate) == 2
+        assert updates(model).tolist() == [3, 1.5, 1]
 
     def test_a_crash_in_the_data(self):
         """An exception while the next batch is fetched leaves nothing behind either."""

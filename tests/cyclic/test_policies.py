@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_clr.cyclic.policies import LAST_STEP, cyclic_policy
+from keras_clr import CyclicLR
+from keras_clr.cyclic.arguments import cyclic_policy, half_cycles
+from keras_clr.cyclic.policies import LAST_STEP
 
 step_sizes = st.integers(1, 5000) | st.decimals(1, 5000, places=2).map(float)
 steps = st.integers(0, LAST_STEP)
@@ -206,14 +208,48 @@ class TestUnits:
 
     def test_epochs(self):
         """Two epochs of 375 batches are 750 batches."""
-        in_epochs = cyclic_policy(0, 1, 2, step_size_down=0.5, steps_per_unit=Fraction(375))
-        assert in_epochs == cyclic_policy(0, 1, 750, step_size_down=187.5)
+        assert half_cycles(2, 0.5, Fraction(375)) == (750, 187.5)
 
     def test_thirds(self):
         """A third of an epoch, as a float, is a third."""
-        assert cyclic_policy(0, 1, 1 / 3, steps_per_unit=Fraction(300)).step_size_up == 100
+        assert half_cycles(1 / 3, None, Fraction(300)) == (100, 100)
 
     def test_less_than_a_batch(self):
-        """A rise shorter than one batch is refused, and the message says how long an epoch is."""
-        with pytest.raises(ValueError, match=r"`step_size` must be between 1 .*step_size=0\.1 with 5 batches in one"):
-            cyclic_policy(0, 1, 0.1, steps_per_unit=Fraction(5))
+        """A leg shorter than one batch is refused, and the message says how long an epoch is, also if it is 1."""
+        with pytest.raises(ValueError, match=r"`step_size` must be between 1 .*step_size=0\.1 epochs; .*epoch: 5$"):
+            half_cycles(0.1, None, Fraction(5))
+        with pytest.raises(ValueError, match=r"`step_size_down` .*step_size_down=0\.5 epochs; .*in an epoch: 1$"):
+            half_cycles(2, 0.5, Fraction(1))
+
+    def test_not_known_yet(self):
+        """While an epoch's length is unknown only the sign is judged, and no length is made up in the message."""
+        for bad in ({"step_size": 0}, {"step_size": 2, "step_size_down": -0.5}):
+            with pytest.raises(ValueError, match=r"must be > 0 epochs\. Received: step_size(=0|_down=-0\.5)$"):
+                cyclic_policy(0, 1, **bad, in_epochs=True)
+
+    def test_a_thousand_epochs(self):
+        """A length that only an epoch of half a million batches would make too long is not refused."""
+        clr = CyclicLR(step_size=1000, step_size_unit="epochs")
+        assert repr(clr).endswith("step_size=1000.0, mode='triangular', step_size_unit='epochs')")
+
+
+class TestScaleFn:
+    """What a scale function returns is checked whenever it is asked."""
+
+    @pytest.mark.parametrize(
+        ("scale_fn", "received"),
+        [
+            (lambda cycle: 1 / (3 - cycle), r"scale_fn\(3\) raised ZeroDivisionError"),
+            (lambda cycle: [math.nan, 1, 1][cycle % 3], r"scale_fn\(3\) = nan"),
+            (lambda cycle: 2.5 - cycle, r"scale_fn\(3\) = -0\.5"),
+            (lambda cycle: math.inf if cycle == 3 else 1, r"scale_fn\(3\) = inf"),
+            (lambda cycle: "half" if cycle == 3 else 1, r"scale_fn\(3\) = 'half'"),
+            ({1: 1.0, 2: 0.5}.__getitem__, r"scale_fn\(3\) raised KeyError"),
+        ],
+    )
+    def test_later(self, scale_fn, received):
+        """A value that only a later cycle has wrong is an error that names function, argument and value."""
+        policy = cyclic_policy(0.1, 1, 2, scale_fn=scale_fn)
+        assert policy(7) > 0
+        with pytest.raises(ValueError, match=rf"`scale_fn` must return a finite number >= 0\. Received: {received}"):
+            policy(8)

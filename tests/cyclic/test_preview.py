@@ -4,17 +4,17 @@ import builtins
 import re
 import sys
 import warnings
-from fractions import Fraction
 
 import keras
 import numpy as np
 import pytest
+from cyclic.company import our_warnings
 from cyclic.spelling import fit, rows, spelling_model
 
 from keras_clr import CyclicLR, CyclicSchedule
 from keras_clr._errors import KerasCLRWarning
-from keras_clr.cyclic.policies import cyclic_policy
-from keras_clr.cyclic.preview import dead_cycle
+from keras_clr.cyclic.arguments import cyclic_policy
+from keras_clr.cyclic.preview import dead_cycle, flat_rise
 
 FRONT_ENDS = pytest.mark.parametrize("front_end", [CyclicLR, CyclicSchedule])
 
@@ -157,10 +157,9 @@ class TestDeadCycle:
         """The plain triangle never dies."""
         assert self.sentence(10**9, 10**6) is None
 
-    def test_in_epochs(self):
-        """A length in epochs is judged like one in batches."""
-        policy = cyclic_policy(1e-4, 1e-2, 0.1, "triangular2", steps_per_unit=Fraction(1000))
-        assert "5 cycles an epoch" in dead_cycle(policy, 3000, 1000)
+    def test_scale_fn_without_a_value(self):
+        """A scale function that has no value at the planned end is no reason to stop before training gets there."""
+        assert self.sentence(400, 200, scale_fn=lambda cycle: 1 / (2 - cycle)) is None
 
 
 class TestDeadCycleInTraining:
@@ -194,3 +193,78 @@ class TestDeadCycleInTraining:
         """With data of unknown length, it is said, once, when the first epoch has shown the length."""
         (message,) = self.messages(CyclicLR(0.1, 0.2, 1, "exp_range", 0.01), epochs=2, data=rows(4))
         assert "from batch 2 of 8 planned ones on" in message
+
+    def test_in_epochs(self):
+        """A length in epochs is judged like one in batches."""
+        (message,) = self.messages(CyclicLR(0.1, 0.2, 0.25, "triangular2", step_size_unit="epochs"), epochs=3)
+        assert "2 cycles an epoch" in message
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_flat_rise(self, known):
+        """The default step_size in a run of a few batches is named, once."""
+        (message,) = self.messages(CyclicLR(), epochs=2, data=None if known else rows(4))
+        planned = 8
+        assert f"step_size=2000 batches is longer than the whole run: in the {planned} planned batches" in message
+
+    def test_flat_rise_one_epoch_at_a_time(self):
+        """A loop that calls `fit` for one epoch at a time says nothing of how long it will go on: silence."""
+        assert self.messages(CyclicLR(), epochs=1) == []
+
+    def test_flat_rise_goes_on(self):
+        """A model that has been trained stands somewhere in its cycle: silence."""
+        model, clr = spelling_model(4), CyclicLR(step_size=100)
+        fit(model, [clr])
+        assert our_warnings(lambda: fit(model, [clr], epochs=2)) == []
+        assert len(our_warnings(lambda: fit(spelling_model(4), [clr], epochs=2))) == 1
+
+
+class TestFlatRise:
+    """A step_size far beyond the run is named with its numbers; one that climbs a tenth of the way is not."""
+
+    @staticmethod
+    def sentence(planned_steps, **arguments):
+        policy = cyclic_policy(**{"base_lr": 0.1, "max_lr": 1.1, "step_size": 1000, **arguments})
+        return flat_rise(policy, planned_steps)
+
+    def test_sick(self):
+        """Fifty batches of a rise of a thousand: the rate reached and the share of the way are in the sentence."""
+        sentence = self.sentence(51)
+        for part in ("step_size=1000", "51 planned", "no further than 0.15, 5.0% of the way from base_lr=0.1", "=25 "):
+            assert part in sentence
+
+    def test_the_limit(self):
+        """A tenth of the way is the last that is named."""
+        assert self.sentence(101) is not None
+        assert self.sentence(102) is None
+
+    def test_cosine(self):
+        """The cosine starts flat, and is judged by how far it gets."""
+        assert self.sentence(200, wave="cosine") is not None
+        assert self.sentence(210, wave="cosine") is None
+
+    def test_down_again(self):
+        """A run that ends at the foot of a later cycle has been at the top."""
+        assert self.sentence(2001) is None
+
+    def test_scale_fn(self):
+        """A scale function may climb by itself: no verdict."""
+        assert self.sentence(51, scale_fn=lambda step: 2.0**step, scale_mode="iterations") is None
+
+
+class TestRepresentation:
+    """`repr` is a call that would make the object again."""
+
+    def test_defaults(self):
+        """The cycle's four numbers and words, nothing that was left at its default."""
+        text = "CyclicSchedule(base_lr=0.001, max_lr=0.006, step_size=2000.0, mode='triangular')"
+        assert repr(CyclicSchedule()) == text
+        assert repr(CyclicLR()) == text.replace("Schedule", "LR")
+
+    def test_everything(self):
+        """What was given is shown, with plain numbers, and makes the same object again."""
+        schedule = CyclicSchedule(np.float32(0.5), 1, np.int64(7), "exp_range", 0.9, step_size_down=3, wave="cosine")
+        assert repr(schedule) == (
+            "CyclicSchedule(base_lr=0.5, max_lr=1.0, step_size=7.0, mode='exp_range', gamma=0.9, step_size_down=3.0, "
+            "wave='cosine')"
+        )
+        assert eval(repr(schedule)).get_config() == schedule.get_config()

@@ -157,6 +157,11 @@ class TestRoundTrips:
         assert restored.get_config() == schedule.get_config()
         assert float(restored(19)) == float(schedule(19))
 
+    def test_config_is_json(self):
+        """The configuration alone is real JSON, whatever numbers were given."""
+        schedule = CyclicSchedule(np.float32(0.5), np.float64(1), np.int64(7), step_size_down=np.float32(3))
+        assert CyclicSchedule.from_config(json.loads(json.dumps(schedule.get_config()))).policy == schedule.policy
+
     @pytest.mark.parametrize("arguments", EVERY_KIND)
     def test_clones(self, arguments):
         """from_config and deepcopy make equal, independent schedules."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_clr.cyclic.policies import cyclic_policy
+from keras_clr.cyclic.arguments import cyclic_policy
 
 torch = pytest.importorskip("torch", reason="torch is not installed: its CyclicLR is the oracle")
 
