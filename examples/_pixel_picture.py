@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ def draw(data: dict[str, Any], path: Path) -> Path:
 
     Args:
         data: What `results.json` holds.
-        path: The file.
+        path: The file, whatever its name ends in.
 
     Returns:
         `path`.
     """
     variants = {name: variant for name, variant in data["variants"].items() if variant["runs"]}
-    figure = Figure(figsize=(1.5 + 3.5 * len(variants), 5.2), layout="constrained")
+    width = 1.5 + 3.5 * len(variants)
+    figure = Figure(figsize=(width, 5.2), layout="constrained")
     axes = figure.subplots(2, len(variants), sharex=True, sharey="row", squeeze=False, height_ratios=(3, 1))
     rate = data["learning_rate"]
     steps_per_epoch = data["setting"]["training_images"] / data["setting"]["batch_size"]
@@ -35,12 +37,12 @@ def draw(data: dict[str, Any], path: Path) -> Path:
     axes[0, 0].set_ylabel("validation accuracy")
     axes[1, 0].set_ylabel("learning rate")
     setting = data["setting"]
-    figure.suptitle(
+    title = (
         f"One set of initial weights, {setting['size']} x {setting['size']} pixels, {data['backend']}: "
-        "only the order of the images differs",
-        fontsize=10,
+        "only the order of the images differs"
     )
-    figure.savefig(path, dpi=120)
+    figure.suptitle(textwrap.fill(title, int(11 * width)), fontsize=10)  # 11 letters of this size in an inch
+    figure.savefig(path, dpi=120, format="png")
     return path
 
 
@@ -49,7 +51,9 @@ def _accuracies(ax: Any, name: str, variant: dict[str, Any]) -> None:
         values = run["val_accuracy"]
         frozen = run["frozen_epoch"]
         color = _LEARNS if frozen is None else _FROZEN
-        ax.plot(range(1, len(values) + 1), values, color=color, lw=1.2, alpha=0.6)
+        # One epoch makes no line.
+        marker = "o" if len(values) == 1 else None
+        ax.plot(range(1, len(values) + 1), values, color=color, lw=1.2, alpha=0.6, marker=marker)
         if frozen is not None:
             ax.plot(frozen, values[frozen - 1], marker="X", markersize=8, color=_FROZEN, ls="none", alpha=0.8)
     low, high = variant["frozen_interval_95"]
@@ -58,6 +62,8 @@ def _accuracies(ax: Any, name: str, variant: dict[str, Any]) -> None:
         fontsize=9,
     )
     ax.set_ylim(-0.03, 1.03)
-    ax.plot([], [], color=_LEARNS, label="not frozen")
-    ax.plot([], [], color=_FROZEN, marker="X", label="frozen; X: StuckDetector says so")
+    if variant["frozen"] < len(variant["runs"]):
+        ax.plot([], [], color=_LEARNS, label="not frozen")
+    if variant["frozen"]:
+        ax.plot([], [], color=_FROZEN, marker="X", label="frozen; X: StuckDetector says so")
     ax.legend(loc="lower right", fontsize=7)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -12,16 +14,18 @@ import statistics
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from _pixel_network import VARIANTS, Setting
+from _pixel_words import explain, plural
 
 import keras_clr
 
-LEARNED = 0.95
+LEARNED = np.float32(0.95)  # As Keras' metrics are: 190 of 200 is 0.949999988.
 
 
 def exact_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -65,6 +69,7 @@ class Report:
         self._folder, self._start = folder, time.monotonic()
         self._data: dict[str, Any] = {}
         self._variants: dict[str, dict[str, Any]] = {}
+        self._problems: dict[str, str] = {}
 
     def begin(self, options: argparse.Namespace, setting: Setting) -> None:
         """Notes what will be run."""
@@ -78,6 +83,7 @@ class Report:
                 "keras_clr": keras_clr.__version__,
                 backend: str(sys.modules[backend].__version__),
             },
+            "epochs": "frozen_epoch and median_epochs_to_95 count from 1, diagnosis.evidence.epoch from 0 as in Keras",
             "backend": backend,
             "options": {key: str(value) if key == "out" else value for key, value in vars(options).items()},
             "setting": {
@@ -119,44 +125,66 @@ class Report:
             if variant["runs"]:
                 variant |= summarise(variant["runs"])
         self._data |= {"seconds": time.monotonic() - self._start, "peak_memory_gb": peak_memory()}
-        path = self._folder / "results.json"
         text = json.dumps(_plain(self._data), indent=1, allow_nan=False)
-        scratch = path.with_suffix(".json.part")
-        scratch.write_text(text + "\n", encoding="utf-8")
-        os.replace(scratch, path)
+        self._put("results.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+
+    def _put(self, name: str, write: Callable[[Path], Any]) -> None:
+        """Writes a file whole or not at all. A full disk must not cost the runs that are in memory."""
+        path = self._folder / name
+        scratch = path.with_name(name + ".part")
+        self._problems.pop(name, None)
+        try:
+            write(scratch)
+            os.replace(scratch, path)
+        except OSError as error:
+            self._problems[name] = f"cannot write {path}: {error.strerror or error}"
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
+
+    @property
+    def problems(self) -> list[str]:
+        """A line for each file that could not be written when it was last tried."""
+        return list(self._problems.values())
 
     def finish(self, complete: bool) -> str:
         """Writes the file and the picture; returns what is to be printed."""
         self._data["complete"] = complete
         self._write()
-        paragraphs = [self._head(), self._table(), *self._explanation()]
+        paragraphs = [self._head(), self._table(), *explain(self._data)]
         seconds, peak = self._data["seconds"], self._data["peak_memory_gb"]
         memory = "" if peak is None else f" Peak memory: {peak:.2f} GB."
-        written = [str(self._folder / "results.json")]
+        files = ["results.json"]
         try:
             from _pixel_picture import draw
         except ImportError:
             picture = ' No picture: matplotlib is not installed (pip install "keras-clr[plot]").'
         else:
-            written.append(str(draw(self._data, self._folder / "results.png")))
+            self._put("results.png", functools.partial(draw, self._data))
+            files.append("results.png")
             picture = ""
-        paragraphs.append(f"Written: {', '.join(written)}. {seconds:.0f} s in all.{memory}{picture}")
+        written = ", ".join(str(self._folder / name) for name in files if name not in self._problems) or "nothing"
+        paragraphs.append(f"Written: {written}. {seconds:.0f} s in all.{memory}{picture}")
         return "\n\n".join(p if "\n" in p else textwrap.fill(p, 100, break_on_hyphens=False) for p in paragraphs)
 
     def _head(self) -> str:
         data, setting = self._data, self._data["setting"]
+        scaled = [name for name in data["options"]["variants"] if name != "fixed"]
+        values = f"from 0 to {setting['input_range']:g}" if scaled else "from -1 to 1"
+        if scaled and "fixed" in data["options"]["variants"]:
+            values += " (fixed: from -1 to 1)"
         versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
         sizes = (
             f"{setting['size']} x {setting['size']} pixels on {data['options']['background']}, "
             f"{setting['training_images']} + {setting['validation_images']} images, "
-            f"{data['options']['epochs']} epochs of {setting['steps_per_epoch']} batches, "
-            f"pixel values from 0 to {setting['input_range']:g},"
+            f"{plural(data['options']['epochs'], 'epoch')} of "
+            f"{plural(setting['steps_per_epoch'], 'batch', 'batches')}, pixel values {values},"
         )
         rates = (
             f"CyclicLR(base_lr={setting['base_lr']:g}, max_lr={setting['max_lr']:g}, "
             f"step_size={setting['step_size']:g}), seed {data['options']['seed']}"
         )
-        return "\n".join([sizes, rates, versions])
+        question = "The question: why does the same network learn in some shuffles of its images only?"
+        return "\n".join([question, sizes, rates, versions])
 
     def _table(self) -> str:
         rows = [("variant", "frozen", "95 % interval", "accuracy of the others", "epochs to 95 %")]
@@ -168,7 +196,7 @@ class Report:
             median, lowest = variant["median_val_accuracy_of_others"], variant["lowest_val_accuracy_of_others"]
             accuracy = "-" if median is None else f"{median:.3f} (lowest {lowest:.3f})"
             learned = variant["runs_that_learned"]
-            epochs = f"{variant['median_epochs_to_95']:g} ({learned} of {len(runs)} runs)" if learned else "-"
+            epochs = f"{variant['median_epochs_to_95']:g} ({learned} of {plural(len(runs), 'run')})" if learned else "-"
             rows.append((name, f"{variant['frozen']}/{len(runs)}", f"{low:.0%} to {high:.0%}", accuracy, epochs))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [
@@ -177,11 +205,6 @@ class Report:
         lines.insert(1, "   ".join("-" * width for width in widths))
         lines += [f"{name}: {VARIANTS[name]}" for name in self._variants]
         return "\n".join(lines)
-
-    def _explanation(self) -> list[str]:
-        from _pixel_words import explain
-
-        return explain(self._data)
 
 
 def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -205,7 +228,7 @@ def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def epochs_to_learn(run: dict[str, Any]) -> int | None:
     """First epoch, from 1, with a validation accuracy of at least 0.95; None if there is none."""
-    return next((epoch for epoch, value in enumerate(run["val_accuracy"], 1) if value >= LEARNED), None)
+    return next((epoch for epoch, value in enumerate(run["val_accuracy"], 1) if np.float32(value) >= LEARNED), None)
 
 
 def _plain(value: Any) -> Any:

@@ -37,7 +37,7 @@ def _freeze(clipped: dict[str, Any]) -> str:
     at_chance = sum(run["frozen_epoch"] is None and abs(run["val_accuracy"][-1] - 0.5) < 0.01 for run in runs)
     rest = f" {at_chance} more ended near 50 % without a verdict." if at_chance else ""
     if not frozen:
-        return f"Why runs freeze: none of the {len(runs)} runs of 'clipped' did here.{rest}"
+        return f"Why runs freeze: 0 of {plural(len(runs), 'run')} of 'clipped' did here.{rest}"
     if clipped["frozen_after_reaching_95"]:
         rest += f" Of the frozen ones, {clipped['frozen_after_reaching_95']} had reached 95 % before."
     number, run = frozen[0]
@@ -45,7 +45,7 @@ def _freeze(clipped: dict[str, Any]) -> str:
     accuracies = sorted({round(run["val_accuracy"][-1], 4) for _, run in frozen})
     losses = sorted({round(run["val_loss"][-1], 3) for _, run in frozen})
     return (
-        f"Why runs freeze: {len(frozen)} of {len(runs)} runs of 'clipped' ended at a validation accuracy of "
+        f"Why runs freeze: {len(frozen)} of {plural(len(runs), 'run')} of 'clipped' ended at a validation accuracy of "
         f"{_list(accuracies)} and a validation loss of {_list(losses)} (0.5 x {CLIP:.3f} = {0.5 * CLIP:.3f}).{rest} "
         f"StuckDetector on run {number}, after epoch {run['frozen_epoch']} "
         f"({finding['confidence']}, {finding['code']}): {finding['sentence']}"
@@ -56,13 +56,14 @@ def _how_far(variants: dict[str, Any]) -> str:
     moves = {name: variant["logit_move_of_first_update"] for name, variant in variants.items()}
     first, last = moves["clipped"]["base_lr"], moves["clipped"]["max_lr"]
     sentence = (
-        f"How far one step goes, measured: from the initial weights, one Adam update moves a logit by {first:.3g} at "
-        f"base_lr and by {last:.3g} at max_lr. A probability is clipped once its logit lies {CLIP:.1f} below another. "
+        "How far one step goes, measured: from the initial weights, one Adam update moves a logit by about "
+        f"{first:.3g} at base_lr and {last:.3g} at max_lr (the largest of an image, median of 8 images). A "
+        f"probability is clipped once its logit lies {CLIP:.1f} below another. "
     )
     if last > CLIP and variants["clipped"]["frozen"]:
         sentence += (
-            f"Near max_lr a single step is {last / CLIP:.0f} times that: whether every image is thrown over the edge "
-            "on the same class's side is up to which images come in those batches. After that no gradient leads "
+            f"Near max_lr a single step is about {last / CLIP:.0f} times that: whether every image is thrown over the "
+            "edge on the same class's side is up to which images come in those batches. After that no gradient leads "
             "back. "
         )
     others = [f"{name} {m['base_lr']:.3g} to {m['max_lr']:.3g}" for name, m in moves.items() if name != "clipped"]
@@ -85,10 +86,10 @@ def _backends(backend: str) -> str:
 
 def _comparison(name: str, variant: dict[str, Any]) -> str:
     runs, learned, frozen = len(variant["runs"]), variant["runs_that_learned"], variant["frozen"]
-    result = f"{learned} of {runs} runs reached 95 %"
+    result = f"{learned} of {plural(runs, 'run')} reached 95 %"
     if learned:
         median = variant["median_epochs_to_95"]
-        result += f" (median: {median:g} epoch{'' if median == 1 else 's'})"
+        result += f" (median: {plural(median, 'epoch')})"
     result += f", {frozen} froze"
     if frozen < runs:
         besides = " of the others" if frozen else ""
@@ -106,16 +107,26 @@ def _comparison(name: str, variant: dict[str, Any]) -> str:
 
 
 def _unknown(data: dict[str, Any]) -> str:
+    advice = "Try --background (--input-range changes nothing for 'fixed')."
+    if any(name != "fixed" for name in data["variants"]):
+        advice = (
+            "Try --background and --input-range (at full size, 1 is 'divided by 255' and 255 is raw; here "
+            f"{data['setting']['input_range'] / _input_factor(data):g})."
+        )
     return (
         "What this cannot tell: how the question's images looked and were scaled, which decides over the share. "
-        "Try --background and --input-range (at full size, 1 is 'divided by 255' and 255 is raw; here "
-        f"{data['setting']['input_range'] / _input_factor(data):g})."
+        + advice
     )
 
 
 def _input_factor(data: dict[str, Any]) -> float:
     setting = data["setting"]
     return 1.0 if setting["name"] == "full" else (224 / setting["size"]) ** 2 / setting["rate_factor"]
+
+
+def plural(count: float, noun: str, nouns: str = "") -> str:
+    """'1 run', '2 runs'; `nouns` where the plural is not an s more."""
+    return f"{count:g} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def _list(values: list[float]) -> str:

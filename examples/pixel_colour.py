@@ -1,6 +1,7 @@
 """Red or green? Why the same network learns in one run and stays at 50 % in the next.
 
-Images with one coloured pixel, two classes, and the network of the question:
+The question, somebody's own: one network is to learn the colour of the single coloured pixel in an image. Why does it
+learn in some shuffles of the images only, and stay at 50 % for ever in others? Two classes, and this network:
 `Dense(112, relu) -> Dropout(0.4) -> Flatten -> Dense(3, softmax)`, categorical cross-entropy, Adam,
 `CyclicLR(base_lr=0.000005, max_lr=0.0003, step_size=200.)`, 10 epochs. Each variant of it is trained many times from
 the *same* initial weights and with the same dropout masks; only the order of the images differs.
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 BACKENDS = ("tensorflow", "jax", "torch")
-BAD_INPUT, INTERRUPTED = 2, 130
+NOT_WRITTEN, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,7 +51,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=_integer(1), default=10, help="runs of each variant (default: 10)")
     parser.add_argument("--epochs", type=_integer(1), default=10, help="epochs of a run (default: 10, the question's)")
     parser.add_argument(
-        "--seed", type=_integer(0), default=0, help="of images, initial weights and orders (default: 0)"
+        "--seed", type=_integer(0, 2**31 - 1), default=0, help="of images, initial weights and orders (default: 0)"
     )
     parser.add_argument(
         "--backend",
@@ -64,13 +65,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--input-range",
-        type=_positive,
+        type=_input_range,
         metavar="X",
-        help="what a pixel value of 255 is scaled to at full size (default: 3.3; the question does not say)",
+        help="what a pixel value of 255 is scaled to at full size, but for 'fixed' (default: 3.3; not in the question)",
     )
     parser.add_argument("--stop-frozen", action="store_true", help="end a run as soon as it is certified to be frozen")
-    parser.add_argument("--out", type=Path, default=Path("pixel_colour_results"), metavar="DIR")
+    parser.add_argument("--out", type=_folder, default=Path("pixel_colour_results"), metavar="DIR")
     options = parser.parse_args(arguments)
+    options.variants = list(dict.fromkeys(options.variants))
     if options.backend not in BACKENDS:  # argparse does not check a default
         parser.error(f"KERAS_BACKEND is '{options.backend}'; it must be one of {', '.join(BACKENDS)}")
     if importlib.util.find_spec(options.backend) is None:
@@ -85,30 +87,42 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
             pass
     except OSError as error:
         parser.error(f"cannot write to --out {options.out}: {error.strerror or error}")
+    for name in ("results.json", "results.png"):
+        if (options.out / name).is_dir():
+            parser.error(f"cannot write to --out {options.out}: {name} is a directory there")
     return options
 
 
-def _integer(least: int) -> Any:
+def _integer(least: int, most: int | None = None) -> Any:
+    limits = f">= {least}" if most is None else f"from {least} to {most}"
+
     def convert(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number >= {least}, not '{text}'")
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"must be a whole number {limits}, not '{text}'")
         return value
 
     return convert
 
 
-def _positive(text: str) -> float:
+def _input_range(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number > 0, not '{text}'")
+    # Raw pixels are 255. Far beyond these limits float32 loses the inputs or what is computed from them.
+    if not 1e-6 <= value <= 1e6:
+        raise argparse.ArgumentTypeError(f"must be a number from 1e-6 to 1e6, not '{text}'")
     return value
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("must name a folder, not ''")
+    return Path(text)
 
 
 def import_keras() -> None:
@@ -165,7 +179,6 @@ def train_once(parts: Any, order_seed: tuple[int, ...], options: argparse.Namesp
     from _pixel_network import Batches
 
     import keras_clr
-    from keras_clr._errors import StuckTrainingWarning
 
     model, setting = parts["model"], parts["setting"]
     parts["snapshot"].restore(model)
@@ -174,7 +187,7 @@ def train_once(parts: Any, order_seed: tuple[int, ...], options: argparse.Namesp
     start = time.monotonic()
     with warnings.catch_warnings():
         # The detector's verdicts are collected here, and shown in the table.
-        warnings.simplefilter("ignore", StuckTrainingWarning)
+        warnings.simplefilter("ignore", keras_clr.StuckTrainingWarning)
         curves = model.fit(
             Batches(parts["training"], setting.chunk, order_seed),
             validation_data=Batches(parts["validation"], setting.validation_chunk),
@@ -258,6 +271,14 @@ def run_variant(
         progress.run(name, report.outcome(result))
 
 
+def conclude(report: Any, complete: bool) -> int:
+    """Prints the report, and a line for each file that could not be written; returns the exit code."""
+    print(report.finish(complete))
+    for problem in report.problems:
+        print(f"pixel_colour: {problem}", file=sys.stderr)
+    return NOT_WRITTEN if report.problems else 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     options = parse(arguments)
@@ -277,12 +298,11 @@ def main(arguments: list[str] | None = None) -> int:
             finished = 0 if report is None else report.num_runs
             print(f"Interrupted. Finished runs, which are kept: {finished}", file=sys.stderr)
             if report is not None and finished:
-                print(report.finish(complete=False))
+                conclude(report, complete=False)
         finally:
             signal.signal(signal.SIGINT, handler)
         return INTERRUPTED
-    print(report.finish(complete=True))
-    return 0
+    return conclude(report, complete=True)
 
 
 if __name__ == "__main__":

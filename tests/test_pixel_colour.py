@@ -1,8 +1,11 @@
 """Tests of `examples/pixel_colour.py`: what it makes, measures, writes, and refuses."""
 
+import argparse
+import errno
 import importlib.util
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -174,6 +177,109 @@ def test_interval_is_exact():
     assert report.exact_interval(10, 10) == (pytest.approx(0.025 ** (1 / 10)), 1.0)
 
 
+def test_learned_is_what_keras_calls_95_percent():
+    """190 of 200 right is 95 %, also as the float32 a little below that a metric returns; 189 is not."""
+    metric = keras.metrics.Accuracy()
+    for right, epoch in ((190, 2), (189, None)):
+        metric.reset_state()
+        metric.update_state(np.arange(200) < 200, np.arange(200) < right)
+        assert report.epochs_to_learn({"val_accuracy": [0.5, float(metric.result())]}) == epoch
+
+
+def finished_run(val_accuracy, frozen_epoch=None):
+    """A run as `train_once` returns it."""
+    return {
+        "accuracy": val_accuracy,
+        "loss": [8.059] * len(val_accuracy),
+        "val_accuracy": val_accuracy,
+        "val_loss": [8.059] * len(val_accuracy),
+        "frozen_epoch": frozen_epoch,
+        "diagnosis": {"findings": [{"confidence": "certificate", "code": "x", "sentence": "It is."}]},
+    }
+
+
+def printed_report(tmp_path, variant, runs, epochs=1):
+    """What the report prints for these runs of one variant."""
+    made = report.Report(tmp_path)
+    options = argparse.Namespace(variants=[variant], epochs=epochs, background="grey", seed=0, out=tmp_path)
+    made.begin(options, network.QUICK)
+    made.add_variant(variant, {"base_lr": 4.0, "max_lr": 265.0})
+    for run in runs:
+        made.add_run(variant, run, {"step": [0, 1], "learning_rate": [0.1, 0.2]})
+    return " ".join(made.finish(complete=True).split())
+
+
+def test_runs_that_froze_after_learning(tmp_path):
+    """A frozen run that had 95 % in float32 is counted among those that had reached it."""
+    runs = [finished_run([value, 0.5], frozen_epoch=2) for value in (float(np.float32(0.95)), 0.97, 0.945)]
+    assert "Of the frozen ones, 2 had reached 95 % before." in printed_report(tmp_path, "clipped", runs, epochs=2)
+
+
+def test_one_of_each_is_singular(tmp_path):
+    """One epoch, one run, one batch are called so, and what was asked is the first sentence."""
+    text = printed_report(tmp_path, "clipped", [finished_run([1.0])])
+    assert text.startswith("The question: why does the same network learn in some shuffles of its images only?")
+    assert "1 epoch of 19 batches" in text
+    assert "0 of 1 run of 'clipped'" in text
+    assert "1 epochs" not in text
+    assert "1 runs" not in text
+
+
+def test_fixed_alone_has_its_own_inputs(tmp_path):
+    """For 'fixed' alone, no number is printed that it does not use."""
+    text = printed_report(tmp_path, "fixed", [finished_run([1.0])])
+    assert "pixel values from -1 to 1," in text
+    assert "9.24" not in text
+    assert "--input-range changes nothing for 'fixed'" in text
+
+
+@pytest.mark.parametrize(
+    ("frozen_epochs", "labels"),
+    [
+        ([None, None], ["not frozen"]),
+        ([1], ["frozen; X: StuckDetector says so"]),
+        ([1, None], ["not frozen", "frozen; X: StuckDetector says so"]),
+    ],
+)
+def test_picture(frozen_epochs, labels):
+    """The legend names what is there, and a single epoch is a dot."""
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    ax = figure.subplots()
+    runs = [finished_run([0.5], frozen) for frozen in frozen_epochs]
+    pytest.importorskip("_pixel_picture")._accuracies(ax, "clipped", {"runs": runs, **report.summarise(runs)})
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == labels
+    assert sum(line.get_marker() == "o" for line in ax.lines) == len(runs)
+
+
+@pytest.mark.parametrize("variants", [["fixed"], ["clipped", "fixed"]])
+def test_title_fits(variants, outcome, tmp_path, monkeypatch):
+    """The title lies within the picture, however few variants there are."""
+    pytest.importorskip("matplotlib")
+    import _pixel_picture
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = []
+
+    def kept(**arguments):
+        made.append(Figure(**arguments))
+        return made[-1]
+
+    monkeypatch.setattr(_pixel_picture, "Figure", kept)
+    data = outcome[2]
+    _pixel_picture.draw({**data, "variants": {name: data["variants"][name] for name in variants}}, tmp_path / "a.png")
+    (figure,) = made
+    extent = figure._suptitle.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    assert extent.x0 >= 0
+    assert extent.x1 <= figure.bbox.x1
+
+
+def test_variants_once_each(tmp_path):
+    """A variant that is named twice is trained once, in the order of first mention."""
+    options = ["--variants", "fixed", "clipped", "fixed", "--backend", keras.backend.backend(), "--out", str(tmp_path)]
+    assert pixel_colour.parse(options).variants == ["fixed", "clipped"]
+
+
 def test_results_file(outcome):
     """The file has versions, settings, and each run's curves and verdict; shares and table come from the runs."""
     _, folder, data = outcome
@@ -191,6 +297,8 @@ def test_results_file(outcome):
         for run in variant["runs"]:
             assert all(len(run[key]) == 3 for key in ("accuracy", "loss", "val_accuracy", "val_loss"))
             assert (run["diagnosis"]["state"] == "frozen") is (run["frozen_epoch"] is not None)
+            if run["frozen_epoch"] is not None:  # As the file's text on epochs says.
+                assert run["frozen_epoch"] == run["diagnosis"]["evidence"]["epoch"] + 1
         frozen = sum(run["frozen_epoch"] is not None for run in variant["runs"])
         assert variant["frozen_share"] == frozen / 2
         assert variant["frozen_interval_95"] == pytest.approx(report.exact_interval(frozen, 2))
@@ -201,7 +309,8 @@ def test_table_and_explanation(outcome):
     """The saturated network is called frozen in both runs, with the detector's own sentence; the fixed one in none."""
     texts, folder, data = outcome
     printed = "\n".join(text for file, text in texts if file is sys.stdout)
-    lines = {line.split()[0]: line.split() for line in printed.splitlines() if line.strip()}
+    # Of the lines that begin with a word, the first: the table comes before the explanation.
+    lines = {line.split()[0]: line.split() for line in reversed(printed.splitlines()) if line.strip()}
     assert data["variants"]["clipped"]["frozen"] == 2
     assert data["variants"]["fixed"]["frozen"] == 0
     assert lines["clipped"][:5] == ["clipped", "2/2", "16%", "to", "100%"]
@@ -292,11 +401,14 @@ def test_ctrl_c_keeps_finished_runs(finished, tiny, tmp_path, capsys, monkeypatc
     [
         (["--runs", "0"], "--runs: must be a whole number >= 1, not '0'"),
         (["--runs", "two"], "--runs: must be a whole number >= 1, not 'two'"),
-        (["--seed", "-1"], "--seed: must be a whole number >= 0, not '-1'"),
+        (["--seed", "-1"], "--seed: must be a whole number from 0 to 2147483647, not '-1'"),
+        (["--seed", "2147483648"], "--seed: must be a whole number from 0 to 2147483647, not '2147483648'"),
         (["--epochs", "1.5"], "--epochs: must be a whole number >= 1, not '1.5'"),
         (["--background", "pink"], "--background: invalid choice: 'pink'"),
         (["--backend", "theano"], "--backend: invalid choice: 'theano'"),
-        (["--input-range", "nan"], "--input-range: must be a number > 0, not 'nan'"),
+        (["--input-range", "nan"], "--input-range: must be a number from 1e-6 to 1e6, not 'nan'"),
+        (["--input-range", "1e300"], "--input-range: must be a number from 1e-6 to 1e6, not '1e300'"),
+        (["--out", ""], "--out: must name a folder, not ''"),
         (["--quick", "--full"], "--full: not allowed with argument --quick"),
         (["--frames", "3"], "unrecognized arguments: --frames 3"),
     ],
@@ -336,6 +448,57 @@ def test_unwritable_out(tmp_path, capsys):
         assert err.count("\n") == 1
     assert (tmp_path / "file").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["results.json", "results.png"])
+def test_a_directory_where_a_file_goes(name, tmp_path, capsys):
+    """A directory with a result's name is a line and exit code 2 before anything is trained or written."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(SystemExit) as stop:
+        pixel_colour.main(["--out", str(tmp_path), "--backend", keras.backend.backend()])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"pixel_colour: cannot write to --out {tmp_path}: {name} is a directory there\n"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("full_for", [{"results.json"}, {"results.png"}, {"results.json", "results.png"}])
+def test_full_disk(full_for, tiny, tmp_path, capsys, monkeypatch):
+    """What cannot be written costs neither the table nor the other file: a line for each, exit code 1, no scraps."""
+    replace_file = os.replace
+
+    def full_disk(source, target):
+        if Path(target).name in full_for:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_file(source, target)
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    code = pixel_colour.main([*tiny, "--runs", "1", "--variants", "fixed", "--out", str(tmp_path)])
+    out, err = capsys.readouterr()
+    assert code == 1
+    assert "0/1" in out
+    for name in ("results.json", "results.png"):
+        line = f"pixel_colour: cannot write {tmp_path / name}: No space left on device\n"
+        assert err.count(line) == (name in full_for)
+        assert (tmp_path / name).exists() == (name not in full_for)
+        assert (str(tmp_path / name) in " ".join(out.split())) == (name not in full_for)
+    assert len(list(tmp_path.iterdir())) == 2 - len(full_for)
+
+
+def test_largest_seed(tiny, tmp_path, capsys):
+    """The largest seed that is not refused works everywhere: in images, weights, dropout and orders."""
+    options = ["--seed", str(2**31 - 1), "--epochs", "1", "--runs", "1", "--variants", "clipped"]
+    assert pixel_colour.main([*tiny, *options, "--out", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("scaled_to", [1e-6, 1e6])
+def test_extreme_input_range(scaled_to):
+    """At the limits of --input-range, logits and first update are still finite."""
+    setting = replace(TINY, input_range=scaled_to * 2.8)
+    model = network.build_model("logits", setting, seed=1)
+    images = network.PixelImages(16, setting.size, "white", (1,))
+    move = network.measure_logit_move(model, Snapshot.take(model), images, setting, rate=setting.max_lr)
+    assert math.isfinite(move)
+    assert move > 0
 
 
 def test_as_a_program(tmp_path):
