@@ -209,6 +209,11 @@ def _functional(outputs, loss, labels, measures=None):
     return model, labels
 
 
+def test_a_metric_on_labels_that_are_wrong_themselves_is_not_named():
+    """Of labels 0 to 4 under a binary loss, the labels are the cause, and what the accuracy makes of them is not."""
+    assert found(compiled(dense(1, "sigmoid"), "binary_crossentropy"), FIVE) == {"labels-outside-range": "certificate"}
+
+
 def test_what_is_no_table_of_numbers_is_left_alone():
     """Strings, objects, nothing at all, one number, complex numbers, too many axes: no finding and no error."""
     (head,) = read_heads(compiled(dense(1, "softmax"), "binary_crossentropy"))

@@ -17,12 +17,13 @@ _FALL = 1e-2
 # If the relative gradient of the last kernel is so many times that of the one before, its weights are small (or were 0
 # until a moment ago). They grow, and the gradient behind them comes back.
 _SMALL_HEAD = 100.0
-# SGD: steps until the first kernel has moved by its own size. With 1 / 1e-6 steps nothing was learned, with 1 / 3e-4
-# and more everything.
+# SGD: share of its own size by which one step moves the first kernel. Of sigmoid and relu networks at a rate of 0.1,
+# 240 steps taught those nothing that had 2e-4 and less, and all those that had 1e-3 and more. With 1e-6, a million
+# steps are needed.
 _SLOW_PACE = 1e-4
 _NO_PACE = 1e-6
-# Adam and its kin: a gradient of this share of their epsilon makes steps of this share of the rate. Of networks with
-# entries of 0.05 to 5 epsilon some learned; with 0.01, none did.
+# Adam and its kin: a gradient of this share of their epsilon makes steps of this share of the rate. Of deep networks
+# with entries of 0.3 to 5 epsilon some learned; of those with 0.005 none did.
 _FAR_BELOW = 0.01
 
 

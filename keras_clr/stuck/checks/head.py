@@ -37,7 +37,10 @@ def check_head(head: Head, labels: np.ndarray) -> list[Finding]:
     # Other numbers of columns and units: Keras says so in its own words.
     if shapes or (task.columns > 1 and head.units not in (None, task.columns)):
         return findings + shapes
-    return findings + _check_activation(head, task) + check_targets(head, task) + check_metrics(head, task)
+    # What a metric makes of labels that are wrong themselves is no cause of its own.
+    wrong_labels = any(finding.confidence != Confidence.HINT for finding in findings)
+    findings += _check_activation(head, task) + check_targets(head, task)
+    return findings if wrong_labels else findings + check_metrics(head, task)
 
 
 def _check_shapes(head: Head, task: Task) -> list[Finding]:
