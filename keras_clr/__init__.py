@@ -9,6 +9,8 @@ from keras_clr.stuck.detector import StuckDetector
 from keras_clr.stuck.diagnose import diagnose
 from keras_clr.stuck.diagnosis import Diagnosis
 from keras_clr.stuck.finding import Finding
+from keras_clr.study.result import Study
+from keras_clr.study.study import study
 
 __version__ = "0.1.0"
 
@@ -22,6 +24,8 @@ __all__ = [
     "StuckDetector",
     "StuckTrainingError",
     "StuckTrainingWarning",
+    "Study",
     "diagnose",
     "find_lr",
+    "study",
 ]

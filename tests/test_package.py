@@ -43,7 +43,7 @@ def test_every_public_name_is_there_and_documented():
     """`__all__` is the list of public names, and each has a docstring."""
     for name in keras_clr.__all__:
         assert getattr(keras_clr, name).__doc__, name
-    assert {"CyclicLR", "CyclicSchedule", "StuckDetector"} <= set(keras_clr.__all__)
+    assert {"CyclicLR", "CyclicSchedule", "StuckDetector", "Study", "study"} <= set(keras_clr.__all__)
     assert {"KerasCLRWarning", "StuckTrainingError", "StuckTrainingWarning"} <= set(keras_clr.__all__)
 
 
