@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from keras_clr.stuck.chance import Chance
 from keras_clr.stuck.drawing import draw_run
-from keras_clr.stuck.finding import Finding
+from keras_clr.stuck.finding import Finding, plain
 from keras_clr.stuck.report import html_fragment, html_page, write_page
 from keras_clr.stuck.state import State as State
 from keras_clr.stuck.terminal import print_report, rich_report
@@ -113,11 +113,11 @@ class Diagnosis:
         """Plain dicts, lists, numbers and strings; `from_dict` takes them back."""
         return {
             "state": self.state.value,
-            "findings": [{**asdict(finding), "cannot_know": list(finding.cannot_know)} for finding in self.findings],
+            "findings": [plain(asdict(finding)) for finding in self.findings],
             "chance": None if self.chance is None else self.chance.to_dict(),
-            "evidence": dict(self.evidence),
+            "evidence": plain(self.evidence),
             "cannot_know": list(self.cannot_know),
-            "history": [dict(seen) for seen in self.history],
+            "history": [plain(seen) for seen in self.history],
         }
 
     def to_json(self, **kwargs: Any) -> str:

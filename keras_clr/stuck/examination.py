@@ -9,11 +9,12 @@ import numpy as np
 from keras_clr._keras.graph import raw_inputs
 from keras_clr._keras.heads import Head, read_heads
 from keras_clr._keras.taps import read_layers
+from keras_clr.stuck.causes.layers import NO_TRAINABLE_WEIGHTS
 from keras_clr.stuck.checks.data import check_inputs
 from keras_clr.stuck.checks.head import check_head
 from keras_clr.stuck.checks.layers import check_layers
 from keras_clr.stuck.checks.task import read_task
-from keras_clr.stuck.finding import Finding
+from keras_clr.stuck.finding import Confidence, Finding
 from keras_clr.stuck.probe import Probe, Target
 
 # What `chance_level` calls the tasks that `read_task` tells apart.
@@ -44,11 +45,16 @@ def find_targets(model: Any, probe: Probe) -> tuple[list[Target], float | None]:
 
 
 def examine_model(model: Any, probe: Probe) -> list[Finding]:
-    """What is wrong between output layers, losses, metrics, labels and inputs, without a pass through the model."""
+    """What is wrong between output layers, losses, metrics, labels and inputs, without a pass through the model.
+
+    Of the layers only that none can be trained: all else needs a pass.
+    """
     heads, labels = _heads(model, probe)
     findings = [finding for head, y in zip(heads, labels, strict=True) for finding in check_head(head, y)]
     kept = probe.labels([head.name for head in heads])
     targets = kept[0] if len(kept) == 1 else None
+    if model.built and not model.trainable_variables:
+        findings.append(NO_TRAINABLE_WEIGHTS.finding(Confidence.CERTIFICATE, {}))
     return findings + check_inputs(probe.inputs_by_name(), targets, raw_inputs(model))
 
 

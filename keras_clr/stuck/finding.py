@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 
 class Confidence(enum.StrEnum):
     """How sure a finding is; the value is the message. In this order: the surest first.
@@ -90,5 +92,11 @@ class Cause:
 
 
 def plain(value: Any) -> Any:
-    """A number that JSON can hold: "nan" and "inf" as strings. Anything else as it is."""
-    return str(float(value)) if isinstance(value, float) and not math.isfinite(value) else value
+    """What JSON can hold: "nan" and "inf" as strings, what is numpy's as Python's. Anything else as it is."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -112,7 +112,7 @@ class Observer:
             seen, found = glance or (replace(seen, state=judge(self._courses, None)), [])
         self._epochs.append(seen)
         found += check_run(self._run(evidence))
-        found += self._look_inside(seen.state, notes)
+        found += self._look_inside(seen, notes)
         return Diagnosis(
             seen.state,
             findings=ranked([*found, *self.findings]),
@@ -211,9 +211,13 @@ class Observer:
             return answers.advantage is not None and not answers.advantage.clear
         return all(c.near_chance(a) and c.near_chance(c.accuracy or 0.0) for c, a in counted)
 
-    def _look_inside(self, state: State, notes: list[str]) -> list[Finding]:
+    def _look_inside(self, seen: EpochSeen, notes: list[str]) -> list[Finding]:
         """What the layers show, once for each state in which that may say why."""
-        if state not in (State.AT_CHANCE, State.CLASS_SHARES, State.COLLAPSED, State.FROZEN):
+        state = seen.state
+        guesses = seen.probe_accuracy is not None and self._courses[0].near_chance(seen.probe_accuracy)
+        # Right in training and guessing on the probe: its two modes may disagree.
+        stuck = state in (State.AT_CHANCE, State.CLASS_SHARES, State.COLLAPSED, State.FROZEN)
+        if not stuck and not (state is State.LEARNING and guesses):
             self._looked_inside = None
             return []
         if self._looked_inside is None or self._looked_inside[0] is not state:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import zlib
 from typing import Any
 
+import numpy as np
+
+from keras_clr._keras.gradients import to_numpy
 from keras_clr._keras.reinitialise import fresh_weights
 from keras_clr._restarts import note_restart
 from keras_clr._snapshot import Snapshot
@@ -27,17 +32,23 @@ class Restarter:
                 f"{int(model.optimizer.iterations)} updates already. Compile it anew if that is meant, or use "
                 "on_stuck='stop'."
             )
-        fresh_weights(model, seed=0)  # Refuses now what it could not do later.
+        # Of the first weights: another run draws others, the same run the same ones, and no random state moves.
+        self._seed = functools.reduce(
+            lambda seed, variable: zlib.crc32(np.ascontiguousarray(to_numpy(variable)).tobytes(), seed),
+            model.trainable_variables,
+            0,
+        )
+        fresh_weights(model, seed=self._seed)  # Refuses now what it could not do later.
         self._start = Snapshot.take(model)
 
     def restart(self, number: int) -> None:
         """Puts everything back to where `fit` began, but for the trainable weights, which are new.
 
         Args:
-            number: Of this restart, counted from 1; each draws other weights.
+            number: Of this restart, counted from 1; each draws other weights, and so do runs that began with others.
         """
         # First the weights: should drawing them fail, nothing has changed.
-        weights = fresh_weights(self._model, seed=number)
+        weights = fresh_weights(self._model, seed=self._seed + number)
         stop_training = self._model.stop_training
         self._start.restore(self._model)
         self._model.stop_training = stop_training

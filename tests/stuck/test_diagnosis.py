@@ -188,7 +188,7 @@ def finding_of(code, confidence):
 
 
 def test_findings_are_ranked():
-    """The surest first, then as in the catalogue; each once; what another one explains is left out, not by a hint."""
+    """The surest that says why first, then as in the catalogue; each once; what another one explains is left out."""
     found = [
         finding_of("input-scale", "hint"),
         finding_of("constant-output", "certificate"),
@@ -198,6 +198,42 @@ def test_findings_are_ranked():
         finding_of("dead-layer", "certificate"),
     ]
     codes = [finding.code for finding in ranked(found)]
-    assert codes == ["dead-layer", "zero-gradient", "saturated-clipped-loss", "input-scale"]
+    assert codes == ["dead-layer", "saturated-clipped-loss", "zero-gradient", "input-scale"]
     found[2] = finding_of("saturated-clipped-loss", "hint")
     assert "constant-output" in [finding.code for finding in ranked(found)]
+    # A relu that is divided by a sum of 0 is where the NaN came from.
+    nan = [finding_of("diverged", "certificate"), finding_of("cross-entropy-without-activation", "forecast")]
+    assert [finding.code for finding in ranked(nan)] == ["cross-entropy-without-activation"]
+
+
+def test_what_spoils_any_head_comes_before_the_head():
+    """Of the same confidence: labels and inputs that are no numbers first; what says no why comes last."""
+    found = [
+        finding_of("no-signal-found", "hint"),
+        finding_of("metric-misreads-output", "certificate"),
+        finding_of("vanishing-gradient", "hint"),
+        finding_of("non-finite-inputs", "certificate"),
+        finding_of("labels-outside-range", "certificate"),
+    ]
+    codes = [finding.code for finding in ranked(found)]
+    assert codes == [
+        "non-finite-inputs",
+        "labels-outside-range",
+        "metric-misreads-output",
+        "vanishing-gradient",
+        "no-signal-found",
+    ]
+
+
+def test_numbers_of_every_kind_become_json():
+    """NaN, infinity, and what numpy makes, in evidence, history and findings, nested or not."""
+    numbers = {"nan": float("nan"), "inf": np.float32("inf"), "int": np.int64(3), "rows": np.array([1.5, np.nan])}
+    finding = dataclasses.replace(finding_of("dead-layer", "hint"), numbers=numbers)
+    evidence = {"epoch": np.int64(0), "training_loss": float("nan"), "outputs": [{"state": "learning", **numbers}]}
+    diagnosis = Diagnosis(State.DIVERGED, (finding,), evidence=evidence, history=({"epoch": 0, **numbers},))
+    plain = {"nan": "nan", "inf": "inf", "int": 3, "rows": [1.5, "nan"]}
+    data = json.loads(diagnosis.to_json())
+    assert data == diagnosis.to_dict()
+    assert data["evidence"] == {"epoch": 0, "training_loss": "nan", "outputs": [{"state": "learning"} | plain]}
+    assert (data["history"], data["findings"][0]["numbers"]) == ([{"epoch": 0} | plain], plain)
+    assert "&quot;nan&quot;" in diagnosis.to_html()

@@ -1,10 +1,13 @@
 """Whatever way `fit` is called: the right answers are counted exactly, and the run itself is not another."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 from stuck.builders import FAR, balanced_data, classifier, reset, run, verdicts
 
+from keras_clr._errors import StuckTrainingWarning
 from keras_clr._keras.gradients import to_numpy
 from keras_clr.stuck.detector import StuckDetector
 from keras_clr.stuck.diagnosis import State
@@ -159,3 +162,37 @@ def test_another_callback_that_evaluates():
     # After the detector in the list, it does no harm.
     model.fit(*data, verbose=0, callbacks=[detector, evaluate])
     assert detector.diagnosis_.evidence["num_samples"] == 96
+
+
+def test_two_modes_that_disagree_are_found_while_the_training_accuracy_is_high():
+    """BatchNormalization whose averages have hardly moved: right in training, guessing on the probe."""
+    x, y = balanced_data(256, labels="sparse")
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.BatchNormalization(momentum=0.999),
+            keras.layers.Dense(1, "sigmoid"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy", metrics=["accuracy"])
+    detector = StuckDetector((x + 30.0, y))
+    with verdicts():
+        run(model, detector, (x + 30.0, y), epochs=4)
+    assert detector.diagnosis_.state is State.LEARNING
+    assert "train-and-inference-disagree" in [finding.code for finding in detector.diagnosis_.findings]
+
+
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights:UserWarning")
+def test_a_model_with_nothing_to_train_is_told_before_the_first_epoch():
+    """A certificate, without a pass through the model; and it stays in the report."""
+    data = balanced_data(96)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax", trainable=False)])
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    detector = StuckDetector(data)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run(model, detector, data)
+    told = [str(w.message) for w in caught if issubclass(w.category, StuckTrainingWarning)]
+    assert len(told) == 1
+    assert told[0].startswith("StuckDetector, before training: not trained yet (no-trainable-weights)")
+    assert detector.diagnosis_.findings[0].code == "no-trainable-weights"

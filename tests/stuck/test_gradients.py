@@ -95,6 +95,22 @@ def test_a_check_leaves_no_trace():
     assert sum(a != b for a, b in zip(after[0], before[0], strict=True)) >= 3
 
 
+@pytest.mark.parametrize("batch_shape", [(None, 4), (8, 4)])
+def test_small_batches_are_answered_together(batch_shape, monkeypatch):
+    """The same answers in fewer calls; a model of one batch size gets its own, and so do large samples."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input(batch_shape=batch_shape), keras.layers.Dense(3)])
+    x, sizes = np.random.default_rng(0).normal(size=(32, 4)).astype("float32"), []
+    batches = [(part, None, None) for part in np.split(x, 4)]
+    monkeypatch.setattr(model, "call", lambda x, call=model.call, **kw: sizes.append(x.shape[0]) or call(x, **kw))
+    expected = x @ to_numpy(model.layers[-1].kernel)
+    np.testing.assert_allclose(predict(model, batches), expected, rtol=1e-5, atol=1e-6)
+    assert sizes == ([32] if batch_shape[0] is None else [8] * 4)
+    monkeypatch.setattr("keras_clr._keras.gradients._FEW_VALUES", 64)
+    predict(model, batches)
+    assert sizes[-2:] == ([16] * 2 if batch_shape[0] is None else [8] * 2)
+
+
 def test_draws_differ():
     """Each draw has a dropout of its own: a sample that is saturated in one draw has a gradient in another."""
     model, batches = prepared(extra=[keras.layers.Dropout(0.5)], bias=(0.0, 0.0, 0.0))

@@ -48,6 +48,7 @@ def variable(name, position, **changes):
 
 
 NO_GRADIENT = {"gradient_norm": 0.0, "zero_gradient": True}
+UNCONNECTED = {"connected": False, "gradient_norm": None}
 
 
 def reading(layers=None, variables=None, **changes):
@@ -96,6 +97,8 @@ NAN = float("nan")
 DEAD = {"zero_units": 16, "spread": 0.0, "std": 0.0, "mean": 0.0}
 CONSTANT = {"spread": 0.0, "std": 0.0}
 DEEP = ("a", "b", "c", "d", "e")
+KERNELS = ("first/kernel", "second/kernel", "head/kernel")
+ALIKE_WITHOUT_GRADIENT = NO_GRADIENT | {"same_units": True}
 
 
 def falling(factor, **changes):
@@ -142,6 +145,14 @@ def falling(factor, **changes):
             reading(variables={"head/kernel": {"same_units": True}}),
         ),
         (
+            "symmetric-weights",
+            "certificate",
+            # All kernels start from 0: only the last bias has a gradient.
+            reading(variables=dict.fromkeys(KERNELS, ALIKE_WITHOUT_GRADIENT)),
+            # Only those before a last layer that starts from 0: it has a gradient, and will tell them apart.
+            reading(variables={"second/kernel": ALIKE_WITHOUT_GRADIENT}),
+        ),
+        (
             "dead-layer",
             "certificate",
             reading(
@@ -166,7 +177,7 @@ def falling(factor, **changes):
                 clipped_wrong=16,
                 clipped_right=16,
                 clipped_gradient=False,
-                variables=dict.fromkeys(("first/kernel", "second/kernel", "head/kernel"), NO_GRADIENT),
+                variables=dict.fromkeys(KERNELS, NO_GRADIENT),
             ),
             reading(clipped_wrong=0, clipped_right=32),
         ),
@@ -204,6 +215,9 @@ def falling(factor, **changes):
         ),
         ("vanishing-gradient", "hint", falling(0.2), falling(0.4)),
         ("vanishing-gradient", "forecast", falling(0.03, sgd_rate=0.1), falling(0.9, sgd_rate=0.1)),
+        # At a rate as low as that no layer moves: it is not the gradient.
+        ("vanishing-gradient", "forecast", falling(0.03, sgd_rate=0.1), falling(0.9, sgd_rate=1e-7)),
+        ("vanishing-gradient", "hint", falling(0.3, sgd_rate=0.005), falling(0.9, sgd_rate=1e-5)),
         ("vanishing-gradient", "forecast", falling(0.02, epsilon=1e-5), falling(0.9, epsilon=1e-5)),
         (
             "exploding-gradient",
@@ -220,14 +234,20 @@ def falling(factor, **changes):
         ),
         (
             "dead-units",
-            "forecast",
+            "hint",
             reading(layers={"second": {"zero_units": 31, "units": 32}}),
             reading(layers={"second": {"zero_units": 3, "units": 32}}),
         ),
         (
             "unconnected-weights",
             "hint",
-            reading(variables={"second/kernel": {"connected": False, "gradient_norm": None}}),
+            reading(variables={"second/kernel": UNCONNECTED}),
+            reading(),
+        ),
+        (
+            "unconnected-weights",
+            "certificate",
+            reading(variables=dict.fromkeys(KERNELS, UNCONNECTED)),
             reading(),
         ),
     ],
@@ -254,7 +274,7 @@ def test_modes_that_disagree_count_only_once_training_has_begun():
 
 def test_momentum_and_weight_decay_leave_no_certificate():
     """A gradient of 0 does not stop weights that something else moves."""
-    zero = dict.fromkeys(("first/kernel", "second/kernel", "head/kernel"), NO_GRADIENT)
+    zero = dict.fromkeys(KERNELS, NO_GRADIENT)
     dead = reading(layers={"second": DEAD, "head": CONSTANT}, variables=zero, coasting=True)
     assert after(dead) == [("dead-layer", "forecast")]
     clipped = reading(clipped_wrong=16, clipped_right=16, clipped_gradient=False, variables=zero, coasting=True)
@@ -469,6 +489,17 @@ def test_dead_units_are_found_and_another_activation_helps():
     names = {"model": model, "keras": keras}
     exec(finding.fix, names)
     assert look(names["model"], X, Y) == []
+
+
+def test_layers_that_start_from_zero_behind_a_zero_head_are_no_fault():
+    """Residual branches that start from 0: without a gradient at first, told apart after one step."""
+    inputs = keras.Input((4,))
+    x = Dense(8)(inputs)
+    x = keras.layers.Add()([x, Dense(8, kernel_initializer="zeros")(keras.layers.Activation("relu")(x))])
+    model = keras.Model(inputs, Dense(1, "sigmoid", kernel_initializer="zeros")(x))
+    model.compile(keras.optimizers.Adam(0.03), "binary_crossentropy")
+    assert look(model, X, Y) == []
+    assert accuracy_after_training(model, X, Y) > 0.85
 
 
 def test_unconnected_weights_are_listed():

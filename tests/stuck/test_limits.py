@@ -86,7 +86,9 @@ def test_several_outputs_freeze_together():
     with verdicts() as messages:
         run(two_heads((FAR, FAR)), detector, (X, [Y, Y]))
     assert len(messages) == 1
-    assert detector.diagnosis_.findings[0].code == "zero-gradient"
+    # What says why comes first.
+    assert [finding.code for finding in detector.diagnosis_.findings] == ["constant-output", "zero-gradient"]
+    assert detector.diagnosis_.state is State.FROZEN
 
 
 def test_labels_of_one_output_only():

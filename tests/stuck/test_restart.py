@@ -174,3 +174,17 @@ def test_attention_is_drawn_anew():
     kernels = [(v, f) for v, f in zip(model.trainable_variables, fresh, strict=True) if "kernel" in v.path]
     assert len(kernels) == 5
     assert all(not np.array_equal(to_numpy(v), f) for v, f in kernels)
+
+
+def test_runs_that_began_with_other_weights_restart_with_other_weights():
+    """Else one network that is born dead again would be so in every run; and the same run restarts in the same way."""
+
+    def restarted(change):
+        model = network()
+        model.get_layer("hidden").kernel.assign(model.get_layer("hidden").kernel + change)
+        Restarter(model).restart(1)
+        return to_numpy(model.get_layer("hidden").kernel).copy()
+
+    first, again, other = restarted(0.0), restarted(0.0), restarted(1e-3)
+    assert np.array_equal(first, again)
+    assert np.abs(first - other).max() > 0.1

@@ -19,6 +19,7 @@ def codes(epochs, **fields):
 
 
 AT_CHANCE, COLLAPSED, SHARES = ({"state": s} for s in (State.AT_CHANCE, State.COLLAPSED, State.CLASS_SHARES))
+FROZEN = {"state": State.FROZEN, "accuracy": 0.5}
 STILL = AT_CHANCE | {"learning_rate": 0.0, "moved": 0.0}
 
 
@@ -31,6 +32,8 @@ STILL = AT_CHANCE | {"learning_rate": 0.0, "moved": 0.0}
         ("rate-too-high", [{"accuracy": 0.9}, COLLAPSED | {"accuracy": 0.5}], [{"accuracy": 0.9}, {"accuracy": 0.8}]),
         ("rate-too-high", [AT_CHANCE | {"loss": 5.0}] * 3, [AT_CHANCE | {"loss": loss} for loss in (5.0, 4.0, 3.0)]),
         ("rate-too-high", [AT_CHANCE | {"loss": 5.0}] * 3, [AT_CHANCE | {"loss": 0.7}] * 3),
+        # It froze after it had learned; one that never learned is another matter.
+        ("rate-too-high", [{"accuracy": 0.9}, FROZEN], [AT_CHANCE, FROZEN]),
         ("rate-too-low", [AT_CHANCE | {"moved": 1e-4}] * 3, [AT_CHANCE | {"moved": 1e-2}] * 3),
         # Doubling from epoch to epoch, it gets there.
         ("rate-too-low", [AT_CHANCE | {"moved": 1e-4}] * 3, [AT_CHANCE | {"moved": 1e-4 * 4**i} for i in range(3)]),
@@ -61,9 +64,11 @@ def test_no_signal():
     assert codes([epoch], skill=-0.001) == ["no-signal-found"]
 
 
-def test_the_last_epoch_is_no_forecast():
-    """With no epoch left there is nothing to foretell."""
-    assert codes([AT_CHANCE | {"moved": 1e-4}] * 3, epochs_left=0) == []
+def test_the_last_report_is_about_another_fit():
+    """With no epoch left, a rate is too low if as many epochs again would not do; with an unknown number, who knows."""
+    assert codes([AT_CHANCE | {"moved": 1e-4}] * 3, epochs_left=0) == ["rate-too-low"]
+    assert codes([AT_CHANCE | {"moved": 1e-2}] * 3, epochs_left=0) == []
+    assert codes([AT_CHANCE | {"moved": 1e-4}] * 3, epochs_left=None) == []
 
 
 def test_how_far_answers_must_move():

@@ -66,7 +66,8 @@ CROSS_ENTROPY_WITHOUT_ACTIVATION = Cause(
     sentence="Output `{output}` ends in {chain}, but `{loss}` takes it for probabilities: {consequence}",
     cannot_know=("Whether this run gets by: that depends on the initial weights and the steps.",),
     fix="{change}",
-    explains=("saturated-output",),
+    # Rows that are divided by a sum of 0 are NaN.
+    explains=("saturated-output", "diverged"),
 )
 
 BOUNDED_OUTPUT = Cause(

@@ -123,7 +123,7 @@ RATE_TOO_LOW = Cause(
     code="rate-too-low",
     sentence=(
         "In the fastest epoch so far the answers to the probe samples moved by {moved:.2g}. At that speed, and "
-        "speeding up as it did so far, they move by {reachable:.2g} in the {epochs_left} epochs left; {needed:.2g} "
+        "speeding up as it did so far, they move by {reachable:.2g} in {time}; {needed:.2g} "
         "are needed for as many answers to become right as make {share:.0%} of the samples. The learning rate is "
         "{rate:.3g}."
     ),
@@ -192,7 +192,7 @@ ONE_CLASS_AT_A_TIME = Cause(
     ),
 )
 
-# Last: the certificate without an explanation.
+# Last: what says that nothing is learned, but not why.
 CAUSES = (
     SATURATED_CLIPPED_LOSS,
     DIVERGED,
@@ -201,6 +201,5 @@ CAUSES = (
     ONE_CLASS_AT_A_TIME,
     RATE_TOO_LOW,
     VALIDATION_AT_CHANCE,
-    NO_SIGNAL,
 )
-UNEXPLAINED = (OUTPUT_IGNORES_INPUT, ZERO_GRADIENT)
+UNEXPLAINED = (OUTPUT_IGNORES_INPUT, ZERO_GRADIENT, NO_SIGNAL)

@@ -22,6 +22,8 @@ _SMALL_HEAD = 100.0
 # steps are needed.
 _SLOW_PACE = 1e-4
 _NO_PACE = 1e-6
+# A rate that moves the last kernels by less is too low for any layer, whatever becomes of the gradient on its way.
+_LOW_RATE = 1e-5
 # Adam and its kin: a gradient of this share of their epsilon makes steps of this share of the rate. Of deep networks
 # with entries of 0.3 to 5 epsilon some learned; of those with 0.005 none did.
 _FAR_BELOW = 0.01
@@ -54,7 +56,8 @@ def check_vanishing(reading: LayersReading) -> list[Finding]:
     pace = None if reading.sgd_rate is None else reading.sgd_rate * ratios[0]
     entry = gradient / math.sqrt(math.prod(first.shape))
     numbers: dict[str, Any] = {"ratio": ratios[0], "last_ratio": ratios[-1], "gradient_per_weight": entry}
-    if pace is not None and 0.0 < pace < _SLOW_PACE:
+    suits = reading.sgd_rate is not None and reading.sgd_rate * ratios[-2] >= _LOW_RATE
+    if pace is not None and 0.0 < pace < _SLOW_PACE and suits:
         confidence = Confidence.FORECAST if pace < _NO_PACE else Confidence.HINT
         numbers["num_steps"] = 1.0 / pace
         consequence = f"SGD at its present rate takes {1.0 / pace:.1e} steps to move it by its own size."

@@ -22,7 +22,6 @@ from keras_clr.stuck.finding import Confidence, Finding
 # Share of dead units in a relu layer. Healthy: none in most, 0.30 in a CNN after training, 0.52 in a 34-layer network
 # with He weights, whose samples all look alike to its last layers.
 _MANY_DEAD = 0.75
-_NEARLY_ALL = 0.95
 # Share of saturated units in a sigmoid or tanh layer. Healthy: 0 in all.
 _MANY_SATURATED = 0.5
 # Share of samples with a wrong, clipped answer. Healthy: 0 in all.
@@ -104,11 +103,16 @@ def _non_finite(reading: LayersReading) -> Finding | None:
 
 def _symmetric(reading: LayersReading) -> list[Finding]:
     kernels = kernels_of(reading)
+    # Without a gradient its units are alike for now: others that have one may tell them apart, as a last layer does
+    # that starts from 0.
+    moving = any(not kernel.zero_gradient for kernel in kernels)
     # The units of the last layer are told apart by the labels.
     alike = [
         kernel
         for kernel in kernels[:-1]
-        if kernel.same_units and all(v.same_units for v in reading.variables if v.position == kernel.position)
+        if kernel.same_units
+        and not (kernel.zero_gradient and moving)
+        and all(v.same_units for v in reading.variables if v.position == kernel.position)
     ]
     if not alike or alike[0].position is None:
         return []
@@ -274,10 +278,10 @@ def _dead_units(reading: LayersReading) -> list[Finding]:
         return []
     worst = max(partly, key=lambda layer: layer.training.zero_units / layer.training.units)
     seen = worst.training
-    confidence = Confidence.FORECAST if seen.zero_units >= _NEARLY_ALL * seen.units else Confidence.HINT
     numbers = {"num_dead": seen.zero_units, "num_units": seen.units, "num_samples": reading.num_samples}
     words = {"layer": worst.name, "activation": worst.activation}
-    return [causes.DEAD_UNITS.finding(confidence, numbers, words)]
+    # No more than a hint: a network was seen to learn with one unit in twenty.
+    return [causes.DEAD_UNITS.finding(Confidence.HINT, numbers, words)]
 
 
 def _unconnected(reading: LayersReading) -> list[Finding]:
@@ -286,4 +290,6 @@ def _unconnected(reading: LayersReading) -> list[Finding]:
         return []
     listed = ", ".join(f"`{name}`" for name in names[:6]) + (" ..." if len(names) > 6 else "")
     numbers = {"num_unconnected": len(names), "num_variables": len(reading.variables)}
-    return [causes.UNCONNECTED_WEIGHTS.finding(Confidence.HINT, numbers, {"names": listed})]
+    # Some may be meant so, all of them cannot.
+    confidence = Confidence.CERTIFICATE if len(names) == len(reading.variables) else Confidence.HINT
+    return [causes.UNCONNECTED_WEIGHTS.finding(confidence, numbers, {"names": listed})]

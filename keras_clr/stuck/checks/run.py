@@ -128,7 +128,10 @@ def _rate_too_high(run: RunSeen) -> Finding | None:
     if last.learning_rate is None:
         return None
     numbers: dict[str, Any] = {"epoch": last.epoch + 1, "rate": last.learning_rate}
-    if last.state is State.COLLAPSED:
+    fell = last.state is State.COLLAPSED or (
+        last.state is State.FROZEN and any(e.state in (State.LEARNING, State.COLLAPSED) for e in run.epochs)
+    )
+    if fell and last.accuracy is not None:
         best = max((e for e in run.epochs if e.accuracy is not None), key=lambda e: e.accuracy or 0.0)
         numbers |= {"best": best.accuracy, "accuracy": last.accuracy}
         story = (
@@ -155,12 +158,14 @@ def _rate_too_low(run: RunSeen) -> Finding | None:
     moves = [e.moved for e in run.epochs if e.moved is not None]
     if last.state not in (State.AT_CHANCE, State.CLASS_SHARES, State.SLOW_START) or len(moves) < _EPOCHS:
         return None
-    if not run.epochs_left or run.needed is None or not last.learning_rate:
+    if run.epochs_left is None or run.needed is None or not last.learning_rate:
         return None
+    # At the end of a fit the question is whether another one as long would help.
+    ahead = run.epochs_left or len(run.epochs)
     moved = max(moves)
     # A run that leaves a saddle speeds up by about the same factor in each epoch.
     growth = max(1.0, (moves[-1] / moves[0]) ** (1.0 / (len(moves) - 1))) if moves[0] > 0.0 else 1.0
-    reachable = moved * float(np.sum(growth ** np.arange(1.0, min(run.epochs_left, 10_000) + 1)))
+    reachable = moved * float(np.sum(growth ** np.arange(1.0, min(ahead, 10_000) + 1)))
     if not reachable * _SAFETY < run.needed:
         return None
     numbers = {
@@ -168,10 +173,11 @@ def _rate_too_low(run: RunSeen) -> Finding | None:
         "reachable": reachable,
         "needed": run.needed,
         "share": run.margin or 0.0,
-        "epochs_left": run.epochs_left,
+        "epochs_ahead": ahead,
         "rate": last.learning_rate,
     }
-    return RATE_TOO_LOW.finding(Confidence.FORECAST, numbers)
+    time = f"the {ahead} epochs left" if run.epochs_left else f"{ahead} more epochs"
+    return RATE_TOO_LOW.finding(Confidence.FORECAST, numbers, {"time": time})
 
 
 def _one_class_at_a_time(run: RunSeen) -> Finding | None:
