@@ -1,4 +1,4 @@
-"""The images, the network and the sizes of `pixel_colour.py`.
+"""The network and the sizes of `pixel_colour.py`.
 
 How the small size follows from the full one. At 224 x 224, Flatten feeds 5,619,712 features into three logits. One
 Adam step moves every weight by about the learning rate, and so a logit by about
@@ -24,30 +24,17 @@ of 10 in each); with 2.5 it was 24, with 3.0 30, with 3.6 39, with 4.0 47, with 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import keras
 import numpy as np
-
-from keras_clr._snapshot import Snapshot
+from _pixel_images import PixelImages
 
 # The question's own numbers.
 BASE_LR = 0.000005
 MAX_LR = 0.0003
 STEP_SIZE = 200.0
 INPUT_RANGE = 3.3
-
-CLASSES = ("red", "green")
-COLOURS = np.array([[255, 0, 0], [0, 255, 0]], np.uint8)
-BACKGROUNDS = {"grey": 128, "white": 255, "black": 0, "noise": None}
-
-VARIANTS = {
-    "clipped": "the question's network; its loss sees probabilities, clipped to [1e-7, 1 - 1e-7]",
-    "logits": "the same, but the loss sees the logits (no softmax, from_logits=True); nothing else changed",
-    "fixed": "the loss sees the logits, inputs from -1 to 1, GlobalMaxPooling2D instead of Flatten",
-}
 
 
 @dataclass(frozen=True)
@@ -120,103 +107,70 @@ def derive(full: Setting, size: int, training_images: int, input_factor: float) 
 QUICK = derive(FULL, size=8, training_images=600, input_factor=2.8)
 
 
-class PixelImages:
-    """Images with one coloured pixel at a random place, as many red as green; made when asked for, as uint8."""
+@dataclass(frozen=True)
+class Network:
+    """What a row may change in the question's network. As it stands: the network whose loss clips probabilities.
 
-    def __init__(self, count: int, size: int, background: str, seed: Sequence[int]) -> None:
-        self.size, self.background, self.seed = size, background, tuple(seed)
-        rng = np.random.default_rng(self.seed)
-        self.labels = rng.permutation(np.arange(count) % 2)
-        self.rows, self.columns = rng.integers(0, size, (2, count))
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def balanced(self, count: int) -> np.ndarray:
-        """Indices of the first `count` images, as many of one class as of the other."""
-        half = [np.flatnonzero(self.labels == label)[: count // 2] for label in (0, 1)]
-        return np.sort(np.concatenate(half))
-
-    def take(self, indices: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Images (n, size, size, 3) and their targets: one column of three for each class, as in the question."""
-        indices = np.arange(len(self))[indices]
-        shape = (len(indices), self.size, self.size, 3)
-        level = BACKGROUNDS[self.background]
-        if level is None:
-            # Shades of grey: the one coloured pixel stays the only one.
-            shades = [np.random.default_rng((*self.seed, i)).integers(0, 256, (*shape[1:3], 1)) for i in indices]
-            pixels = np.broadcast_to(np.array(shades, np.uint8), shape).copy()
-        else:
-            pixels = np.full(shape, level, np.uint8)
-        labels = self.labels[indices]
-        pixels[np.arange(len(indices)), self.rows[indices], self.columns[indices]] = COLOURS[labels]
-        return pixels, np.eye(3, dtype=np.float32)[labels]
-
-
-class Batches(keras.utils.PyDataset):
-    """The batches of an epoch; in a new order each epoch if there is a seed for it.
-
-    What `fit(x, y, shuffle=True)` does, with two differences: the order is the same on every backend, and the images
-    need not be in memory all at once.
+    Attributes:
+        units: Of the last layer; there are two classes.
+        logits: Whether the loss sees the logits; else it sees probabilities, clipped to [1e-7, 1 - 1e-7].
+        centred: Whether pixel values come from -1 to 1; else from 0 to the setting's `input_range`.
+        dropout: Share of the features that are dropped.
+        augmentation: Whether images are turned by up to 11 degrees and zoomed by up to 10 % in training.
+        convolutions: Layers `Conv2D(16, 3, relu)` in front.
+        dense: Whether there is a `Dense(112, relu)` on each pixel, with dropout after it.
+        pooling: Whether `GlobalMaxPooling2D` is in Flatten's place.
     """
 
-    def __init__(self, images: PixelImages, batch_size: int, order_seed: Sequence[int] | None = None) -> None:
-        super().__init__()
-        self._images, self._batch_size = images, batch_size
-        self._order = np.arange(len(images))
-        self._rng = None if order_seed is None else np.random.default_rng(tuple(order_seed))
-        self.on_epoch_end()
+    units: int = 3
+    logits: bool = False
+    centred: bool = False
+    dropout: float = 0.4
+    augmentation: bool = False
+    convolutions: int = 0
+    dense: bool = True
+    pooling: bool = False
 
-    def __len__(self) -> int:
-        return math.ceil(len(self._images) / self._batch_size)
+    def chunk(self, setting: Setting) -> int:
+        """Images in memory at a time: what the setting says is for the 112 features of each pixel."""
+        return setting.chunk if self.dense else setting.batch_size
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        start = index * self._batch_size
-        return self._images.take(self._order[start : start + self._batch_size])
-
-    def on_epoch_end(self) -> None:
-        """Draws the next epoch's order."""
-        if self._rng is not None:
-            self._order = self._rng.permutation(len(self._images))
-
-
-def build_model(variant: str, setting: Setting, seed: int) -> keras.Model:
-    """The variant's network, compiled. "clipped" and "logits" get the same initial weights from the same seed."""
-    keras.utils.set_random_seed(seed)
-    layers = keras.layers
-    fixed = variant == "fixed"
-    stack = [
-        keras.Input((setting.size, setting.size, 3), dtype="uint8"),
+    def build(self, setting: Setting, seed: int, first_rate: float) -> keras.Model:
+        """The network, compiled with Adam. Its initial weights are up to `keras.utils.set_random_seed`."""
+        layers = keras.layers
         # The images stay bytes until here.
-        layers.Rescaling(1 / 127.5, offset=-1.0) if fixed else layers.Rescaling(setting.input_range / 255),
-        layers.Dense(112, activation="relu"),
-        # With a seed of its own, the masks depend on nothing but the restored state: the same in every run.
-        layers.Dropout(0.4, seed=seed),
-        layers.GlobalMaxPooling2D() if fixed else layers.Flatten(),
-    ]
-    if variant == "clipped":
-        # A layer that makes a new tensor hides the logits from the loss on TensorFlow, too. See the module's text.
-        stack += [layers.Dense(3, activation="softmax"), layers.Reshape((3,))]
-    else:
-        stack += [layers.Dense(3)]
-    model = keras.Sequential(stack, name=variant)
-    accumulation = setting.batch_size // setting.chunk
-    model.compile(
-        optimizer=keras.optimizers.Adam(
-            setting.base_lr, gradient_accumulation_steps=accumulation if accumulation > 1 else None
-        ),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=variant != "clipped"),
-        metrics=["accuracy"],
-    )
-    return model
+        scale = (
+            layers.Rescaling(1 / 127.5, offset=-1.0) if self.centred else layers.Rescaling(setting.input_range / 255)
+        )
+        stack = [keras.Input((setting.size, setting.size, 3), dtype="uint8"), scale]
+        if self.augmentation:
+            stack += [layers.RandomRotation(0.03, seed=seed), layers.RandomZoom(0.1, seed=seed)]
+        stack += [layers.Conv2D(16, 3, activation="relu") for _ in range(self.convolutions)]
+        if self.dense:
+            # With a seed of its own, the masks depend on nothing but the model's state: the same in every run.
+            stack += [layers.Dense(112, activation="relu"), layers.Dropout(self.dropout, seed=seed)]
+        stack += [layers.GlobalMaxPooling2D() if self.pooling else layers.Flatten()]
+        if self.logits:
+            stack += [layers.Dense(self.units)]
+        else:
+            # A layer that makes a new tensor hides the logits from the loss on TensorFlow, too.
+            stack += [layers.Dense(self.units, activation="softmax"), layers.Reshape((self.units,))]
+        model = keras.Sequential(stack)
+        accumulation = setting.batch_size // self.chunk(setting)
+        model.compile(
+            optimizer=keras.optimizers.Adam(
+                first_rate, gradient_accumulation_steps=accumulation if accumulation > 1 else None
+            ),
+            loss=keras.losses.CategoricalCrossentropy(from_logits=self.logits),
+            metrics=["accuracy"],
+        )
+        return model
 
 
-def measure_logit_move(
-    model: keras.Model, snapshot: Snapshot, images: PixelImages, setting: Setting, rate: float
-) -> float:
-    """How far the first update moves a logit at this rate, measured: median over 8 images of the largest move."""
-    x, y = images.take(slice(setting.batch_size))
+def measure_logit_move(model: keras.Model, images: PixelImages, setting: Setting, chunk: int) -> float:
+    """How far the first update moves a logit, measured: median over 8 images of the largest move. It trains `model`."""
     head = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.Dense))
+    x, y = images.take(slice(setting.batch_size), head.units)
     features = keras.Model(model.inputs[0], head.input)
 
     def logits() -> np.ndarray:
@@ -224,9 +178,6 @@ def measure_logit_move(
         return keras.ops.convert_to_numpy(features(x[:8], training=False)) @ kernel + bias
 
     before = logits()
-    model.optimizer.learning_rate = rate
-    for start in range(0, len(x), setting.chunk):
-        model.train_on_batch(x[start : start + setting.chunk], y[start : start + setting.chunk])
-    moves = np.abs(logits() - before).max(axis=1)
-    snapshot.restore(model)
-    return float(np.median(moves))
+    for start in range(0, len(x), chunk):
+        model.train_on_batch(x[start : start + chunk], y[start : start + chunk])
+    return float(np.median(np.abs(logits() - before).max(axis=1)))

@@ -3,35 +3,62 @@
 The question, somebody's own: one network is to learn the colour of the single coloured pixel in an image. Why does it
 learn in some shuffles of the images only, and stay at 50 % for ever in others? Two classes, and this network:
 `Dense(112, relu) -> Dropout(0.4) -> Flatten -> Dense(3, softmax)`, categorical cross-entropy, Adam,
-`CyclicLR(base_lr=0.000005, max_lr=0.0003, step_size=200.)`, 10 epochs. Each variant of it is trained many times from
-the *same* initial weights and with the same dropout masks; only the order of the images differs.
-`StuckDetector` watches.
+`CyclicLR(base_lr=0.000005, max_lr=0.0003, step_size=200.)`, 10 epochs.
 
-    python examples/pixel_colour.py                     # small images, under a minute
-    python examples/pixel_colour.py --backend jax --runs 20
-    python examples/pixel_colour.py --full --variants clipped --stop-frozen    # 224 x 224: many minutes a run
+Each row of the answer changes one thing, as the questioner was advised or as a cure, and is trained many times from the
+*same* initial weights and with the same dropout masks; only the order of the images differs. `StuckDetector` watches,
+and `study` counts.
 
-How the small size follows from the full one is in `_pixel_network.py`, beside the network. Results go to `--out`:
-`results.json` after every run, `results.png` at the end. Ctrl-C keeps what has finished.
+    python examples/pixel_colour.py                     # small images, four rows
+    python examples/pixel_colour.py --all               # all rows
+    python examples/pixel_colour.py --rows question logits two-units --backend jax --runs 20
+    python examples/pixel_colour.py --full --rows question --stop-frozen --runs 5    # 224 x 224: many minutes a run
+
+How the small size follows from the full one is in `_pixel_network.py`, beside the network; the rows are in
+`_pixel_rows.py`. Results go to `--out`: `results.json` after every row, each row's study after every run, a picture and
+`results.html` at the end. Ctrl-C keeps what has finished; `--resume` goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
-import gc
 import importlib.util
 import os
 import signal
 import sys
 import tempfile
-import time
-import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
 BACKENDS = ("tensorflow", "jax", "torch")
+# Those of `_pixel_rows.py`, which imports Keras: too early while the backend is not known.
+ROWS = [
+    "question",
+    "class-order",
+    "interleaved",
+    "no-cycling",
+    "20-epochs",
+    "30-epochs",
+    "decay",
+    "augmentation",
+    "dropout-0.2",
+    "dropout-0.6",
+    "convolutions",
+    "two-units",
+    "logits",
+    "centred",
+    "range-test",
+    "pooling",
+    "logits-class-order",
+    "logits-interleaved",
+    "fixed",
+]
+DEFAULT_ROWS = ["question", "class-order", "logits", "fixed"]
 NOT_WRITTEN, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+
+class StoppedError(Exception):
+    """The runs cannot go on; the message is one line."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,36 +87,49 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="what Keras runs on (default: KERAS_BACKEND, or tensorflow)",
     )
     parser.add_argument("--background", choices=("grey", "white", "black", "noise"), default="grey")
-    parser.add_argument(
-        "--variants", nargs="+", choices=("clipped", "logits", "fixed"), default=["clipped", "logits", "fixed"]
+    rows = parser.add_mutually_exclusive_group()
+    rows.add_argument(
+        "--rows", nargs="+", choices=ROWS, default=list(DEFAULT_ROWS), help=f"default: {' '.join(DEFAULT_ROWS)}"
     )
+    rows.add_argument("--all", action="store_const", const=list(ROWS), dest="rows", help="all rows")
     parser.add_argument(
         "--input-range",
         type=_input_range,
         metavar="X",
-        help="what a pixel value of 255 is scaled to at full size, but for 'fixed' (default: 3.3; not in the question)",
+        help="what a pixel value of 255 is scaled to at full size, where not to 1 (default: 3.3; not in the question)",
     )
     parser.add_argument("--stop-frozen", action="store_true", help="end a run as soon as it is certified to be frozen")
+    parser.add_argument(
+        "--jobs",
+        type=_integer(1),
+        default=None,
+        help="runs at a time, one thread each (default: one for each core; 1 with --full, where each takes 2.5 GB)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the runs of the same options that --out has already"
+    )
     parser.add_argument("--out", type=_folder, default=Path("pixel_colour_results"), metavar="DIR")
     options = parser.parse_args(arguments)
-    options.variants = list(dict.fromkeys(options.variants))
+    options.rows = [name for name in ROWS if name in options.rows]
     if options.backend not in BACKENDS:  # argparse does not check a default
         parser.error(f"KERAS_BACKEND is '{options.backend}'; it must be one of {', '.join(BACKENDS)}")
     if importlib.util.find_spec(options.backend) is None:
         extra = "tensorflow-cpu" if options.backend == "tensorflow" else options.backend
         parser.error(f"backend '{options.backend}' is not installed: pip install \"keras-clr[{extra}]\"")
-    for package in ("keras", "keras_clr"):
+    for package in ("keras", "keras_clr", "joblib", "cloudpickle", "scipy"):
         if importlib.util.find_spec(package) is None:
-            parser.error(f"{package} is not installed: pip install . (in the repository's top folder)")
+            parser.error(f'{package} is not installed: pip install ".[study]" (in the repository\'s top folder)')
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=options.out):
             pass
     except OSError as error:
         parser.error(f"cannot write to --out {options.out}: {error.strerror or error}")
-    for name in ("results.json", "results.png"):
+    for name in ("results.json", "results.png", "results.html"):
         if (options.out / name).is_dir():
             parser.error(f"cannot write to --out {options.out}: {name} is a directory there")
+    if (options.out / "studies").is_file():
+        parser.error(f"cannot write to --out {options.out}: studies is no directory there")
     return options
 
 
@@ -127,8 +167,15 @@ def _folder(text: str) -> Path:
 
 def import_keras() -> None:
     """Imports Keras and its backend, keeping TensorFlow's start-up chatter to itself unless the import fails."""
+    handler, interrupts = signal.getsignal(signal.SIGINT), []
+
+    def interrupt(number: int, frame: Any) -> None:  # noqa: ARG001
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
     sys.stderr.flush()
     stderr = os.dup(2)
+    signal.signal(signal.SIGINT, interrupt)
     with tempfile.TemporaryFile() as chatter:
         os.dup2(chatter.fileno(), 2)
         try:
@@ -138,137 +185,71 @@ def import_keras() -> None:
             os.write(stderr, chatter.read())
             raise
         finally:
+            signal.signal(signal.SIGINT, handler)
             os.dup2(stderr, 2)
             os.close(stderr)
-
-
-class Progress:
-    """One line that is rewritten on a terminal; one line a run elsewhere."""
-
-    def __init__(self, num_runs: int) -> None:
-        self._num_runs, self._done, self._start = num_runs, 0, time.monotonic()
-        self._terminal = sys.stderr.isatty()
-
-    def epoch(self, name: str, epoch: int, epochs: int) -> None:
-        """Notes that an epoch is over."""
-        if not self._terminal:
-            return
-        done = self._done + epoch / epochs
-        left = (time.monotonic() - self._start) * (self._num_runs - done) / done
-        self._write(f"{name}, epoch {epoch}/{epochs}; {self._done}/{self._num_runs} runs done, about {left:.0f} s left")
-
-    def run(self, name: str, outcome: str) -> None:
-        """Notes that a run is over."""
-        self._done += 1
-        if not self._terminal:
-            print(f"[{self._done}/{self._num_runs}] {name}: {outcome}", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Leaves an empty line behind."""
-        if self._terminal:
-            self._write("")
-
-    @staticmethod
-    def _write(text: str) -> None:
-        print(f"\r\x1b[2K{text[:100]}", end="", file=sys.stderr, flush=True)
-
-
-def train_once(parts: Any, order_seed: tuple[int, ...], options: argparse.Namespace, tell: Any) -> dict[str, Any]:
-    """One run from the initial state; its curves and what the detector said."""
-    import keras
-    from _pixel_network import Batches
-
-    import keras_clr
-
-    model, setting = parts["model"], parts["setting"]
-    parts["snapshot"].restore(model)
-    rate = keras_clr.CyclicLR(base_lr=setting.base_lr, max_lr=setting.max_lr, step_size=setting.step_size)
-    detector = parts["detector"]
-    start = time.monotonic()
-    with warnings.catch_warnings():
-        # The detector's verdicts are collected here, and shown in the table.
-        warnings.simplefilter("ignore", keras_clr.StuckTrainingWarning)
-        curves = model.fit(
-            Batches(parts["training"], setting.chunk, order_seed),
-            validation_data=Batches(parts["validation"], setting.validation_chunk),
-            epochs=options.epochs,
-            shuffle=False,  # `Batches` does it.
-            verbose=0,
-            callbacks=[rate, detector, keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: tell(epoch + 1))],
-        ).history
-    parts["learning_rate"] = {key: list(rate.history[key]) for key in ("step", "learning_rate")}
-    stuck = detector.stuck_epoch_
-    return {
-        "order_seed": list(order_seed),
-        **{key: [float(value) for value in curves[key]] for key in ("accuracy", "loss", "val_accuracy", "val_loss")},
-        "frozen_epoch": None if stuck is None else stuck + 1,
-        "diagnosis": detector.diagnosis_.to_dict(),
-        "seconds": time.monotonic() - start,
-    }
-
-
-def new_detector(training: Any, setting: Any, stop: bool) -> Any:
-    """The detector of all runs of a variant."""
-    import keras_clr
-
-    probe = training.take(training.balanced(setting.probe_images))
-    return keras_clr.StuckDetector(probe, on_stuck="stop" if stop else "warn")
+    if interrupts:
+        # Raised where it was thrown away: in a bare `except`, or while something was collected.
+        raise KeyboardInterrupt
 
 
 def experiment(options: argparse.Namespace, report: Any) -> None:
-    """All runs of all variants; `report` is filled and saved as they finish."""
+    """All runs of all rows; `report` is filled and saved as they finish.
+
+    Raises:
+        StoppedError: If a file of runs cannot be written, or `--resume` finds one that is not of these runs.
+    """
     import dataclasses
 
-    from _pixel_network import FULL, INPUT_RANGE, QUICK, PixelImages
+    from _pixel_network import FULL, INPUT_RANGE, QUICK
+    from _pixel_rows import ROWS, Bench, measure_elsewhere, run_row
 
     setting = FULL if options.full else QUICK
     if options.input_range:
         scale = options.input_range / INPUT_RANGE
         setting = dataclasses.replace(setting, input_range=setting.input_range * scale)
-    report.begin(options, setting)
-    seed, size = options.seed, setting.size
-    training = PixelImages(setting.training_images, size, options.background, (seed, 0))
-    validation = PixelImages(setting.validation_images, size, options.background, (seed, 1))
-    progress = Progress(len(options.variants) * options.runs)
-    try:
-        for variant in options.variants:
-            run_variant(variant, setting, (training, validation), options, report, progress)
-            # At full size, two models at a time would not fit in 2.5 GB.
-            gc.collect()
-    finally:
-        progress.close()
+    bench = Bench(setting, options.background, options.epochs, options.seed)
+    report.begin(options, bench)
+    rows = {name: ROWS[name] for name in options.rows}
+    n_jobs = options.jobs or (1 if options.full else None)
+    terminal = sys.stderr.isatty()
+    looks = measure_elsewhere(bench, list(rows.values()), n_jobs)
+    for number, (name, measured) in enumerate(zip(rows, looks, strict=True), 1):
+        print(f"[{number}/{len(rows)}] {name} ...", file=sys.stderr, end="\n" if terminal else " ", flush=True)
+        path = study_file(options, name)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            if not options.resume:
+                path.unlink(missing_ok=True)
+            study = run_row(
+                bench,
+                rows[name],
+                measured,
+                runs=options.runs,
+                n_jobs=n_jobs,
+                stop_frozen=options.stop_frozen,
+                save_to=path,
+                verbose=int(terminal),
+            )
+        except OSError as error:
+            raise StoppedError(f"cannot write {path}: {error.strerror or error}") from error
+        except ValueError as error:
+            if not str(error).startswith(str(path)):
+                raise
+            raise StoppedError(f"{error} Without --resume it is made anew.") from error
+        except KeyboardInterrupt as interrupt:
+            so_far = getattr(interrupt, "study", None)
+            if so_far is not None and so_far.results:
+                report.add(name, measured, so_far)
+            raise
+        print(report.add(name, measured, study), file=sys.stderr, flush=True)
 
 
-def run_variant(
-    variant: str, setting: Any, images: Any, options: argparse.Namespace, report: Any, progress: Progress
-) -> None:
-    """All runs of one variant, by one compiled model, one detector and one snapshot: nothing is traced twice."""
-    from _pixel_network import build_model, measure_logit_move
-
-    from keras_clr._snapshot import Snapshot
-
-    training, validation = images
-    model = build_model(variant, setting, options.seed)
-    snapshot = Snapshot.take(model)
-    moves = {
-        name: measure_logit_move(model, snapshot, training, setting, rate)
-        for name, rate in (("base_lr", setting.base_lr), ("max_lr", setting.max_lr))
-    }
-    report.add_variant(variant, moves)
-    parts = {
-        "setting": setting,
-        "training": training,
-        "validation": validation,
-        "model": model,
-        "snapshot": snapshot,
-        "detector": new_detector(training, setting, options.stop_frozen),
-    }
-    for run in range(options.runs):
-        name = f"{variant}, run {run + 1}/{options.runs}"
-        tell = functools.partial(progress.epoch, name, epochs=options.epochs)
-        result = train_once(parts, (options.seed, 2, run), options, tell)
-        report.add_run(variant, result, parts["learning_rate"])
-        progress.run(name, report.outcome(result))
+def study_file(options: argparse.Namespace, name: str) -> Path:
+    """Where a row's study is kept. What decides over its runs is in the name: other options do not go on with it."""
+    what = f"{'full' if options.full else 'quick'}-{options.backend}-{options.background}"
+    scaled = "" if options.input_range is None else f"-{options.input_range:g}"
+    return Path(options.out) / "studies" / f"{name}-{what}{scaled}-{options.epochs}-epochs-seed-{options.seed}.json"
 
 
 def conclude(report: Any, complete: bool) -> int:
@@ -283,7 +264,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     options = parse(arguments)
     os.environ["KERAS_BACKEND"] = options.backend
+    # For the workers, too. With oneDNN, TensorFlow says so in each of them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     report = None
     try:
         import_keras()
@@ -302,6 +285,11 @@ def main(arguments: list[str] | None = None) -> int:
         finally:
             signal.signal(signal.SIGINT, handler)
         return INTERRUPTED
+    except StoppedError as error:
+        print(f"\npixel_colour: {error}", file=sys.stderr)
+        if report is not None and report.num_runs:
+            conclude(report, complete=False)
+        return NOT_WRITTEN
     return conclude(report, complete=True)
 
 
