@@ -8,9 +8,9 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_clr._files import check_place, write_whole
 from keras_clr.stuck.drawing import draw_svg
 from keras_clr.stuck.finding import Confidence, Finding
 from keras_clr.stuck.text import causes_and_hints, headline, outlook, rows
@@ -83,21 +83,9 @@ def html_fragment(diagnosis: Diagnosis) -> str:
 
 def write_page(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> str:
     """Writes the page and returns it. A reader of the file sees the old page or the new one, never a part."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"Argument `path` must lie in a directory that exists. Received: path={str(path)!r}. "
-            f"Create it first: {str(target.parent)!r}"
-        )
-    if target.is_dir():
-        raise IsADirectoryError(f"Argument `path` must be a file, not a directory. Received: path={str(path)!r}")
+    check_place(path)  # Before anything is drawn.
     page = html_page(diagnosis)
-    unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, page)
     return page
 
 

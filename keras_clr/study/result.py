@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_clr._files import write_whole
 from keras_clr.cyclic.policies import check_choice
 from keras_clr.study.drawing import draw_study
 from keras_clr.study.run import Run
 from keras_clr.study.statistics import Comparison, Share, fisher_p_value
-from keras_clr.study.store import write_text
 from keras_clr.study.text import html_table, plain_text, remarks
 
 _FORMAT = 1
@@ -227,7 +227,7 @@ class Study:
         Raises:
             OSError: If it cannot be written.
         """
-        write_text(Path(path), self.to_json())
+        write_whole(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Study:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_clr._errors import KerasCLRWarning
 from keras_clr.cyclic.policies import check_choice
@@ -152,8 +153,11 @@ def _check(
             "Argument `build_model` must be a function that returns a compiled model, a new one each time. "
             f"Received: {type(build_model).__name__}"
         )
-    for name, value, least in (("runs", runs, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    numbers = [
+        (name, fit_arguments[name], 1) for name in ("epochs", "batch_size") if fit_arguments.get(name) is not None
+    ]
+    for name, value, least in (("runs", runs, 1), ("seed", seed, 0), *numbers):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise ValueError(f"Argument `{name}` must be an integer >= {least}. Received: {name}={value!r}")
     check_choice("vary", vary, VARY)
     check_choice("verbose", verbose, (0, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 import statistics
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,14 @@ def rows(study: Study) -> list[tuple[str, str]]:
     for status, what in _FAILURES.items():
         failed = [run for run in study.failed if run.status == status]
         if failed:
-            last_line = failed[0].error.strip().splitlines()[-1]
-            lines.append(("failed", f"{len(failed)} {what}; run {failed[0].index}: {last_line}"))
+            lines.append(("failed", f"{len(failed)} {what}; run {failed[0].index}: {_reason(failed[0].error)}"))
     return lines + [("note", remark) for remark in remarks(study)]
+
+
+def _reason(error: str) -> str:
+    """The line of a traceback that names the exception; a message may have more lines."""
+    lines = error.strip().splitlines()
+    return ([line for line in lines if re.match(r"[A-Za-z_][\w.]*: ", line)] or lines or [""])[-1]
 
 
 def remarks(study: Study) -> tuple[str, ...]:

@@ -89,7 +89,16 @@ def test_a_comparison_is_a_plain_sentence():
 
 def test_failed_runs_count_in_no_share():
     """They are told apart; a NaN is a result."""
-    failed = Run(9, 7, 9, "died", error="TerminatedWorkerError: killed"), Run(10, 7, 10, "error", error="E: x")
+    failed = (
+        Run(
+            9,
+            7,
+            9,
+            "died",
+            error="TerminatedWorkerError: killed\nThe exit codes are {SIGKILL(-9)}\nRead more elsewhere.",
+        ),
+        Run(10, 7, 10, "error", error="E: x"),
+    )
     study = made(1, 2, *failed, Run(11, 7, 11, "nan", {"loss": (math.nan,)}, 0, Diagnosis(State.DIVERGED)))
     assert (study.stuck_share.count, study.stuck_share.total) == (2, 4)
     assert study.failed == failed

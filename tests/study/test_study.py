@@ -124,6 +124,8 @@ def build_uncompiled():
     [
         ({"runs": 0}, r"`runs` must be an integer >= 1\. Received: runs=0"),
         ({"runs": 2.0}, r"`runs` must be an integer >= 1\. Received: runs=2.0"),
+        ({"epochs": 0}, r"`epochs` must be an integer >= 1\. Received: epochs=0"),
+        ({"batch_size": 7.5}, r"`batch_size` must be an integer >= 1\. Received: batch_size=7.5"),
         ({"seed": -1}, r"`seed` must be an integer >= 0\. Received: seed=-1"),
         ({"vary": "x"}, r"`vary` must be one of 'shuffle', 'init', 'both'\. Received: vary='x'"),
         ({"n_jobs": 0}, r"`n_jobs` must be None or an integer other than 0"),
