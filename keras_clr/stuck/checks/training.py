@@ -182,7 +182,7 @@ def _reach_sentence(reach: Reach | None, epsilon: float) -> str:
         f"{-math.log(epsilon):.0f} they are clipped."
     )
     if reach.step is not None:
-        sentence += f" At the present rate of {reach.rate:g}, one Adam step can move a logit by up to {reach.step:.3g}."
+        sentence += f" At the present rate of {reach.rate:g}, one Adam step moves a logit by about {reach.step:.3g}."
     return sentence
 
 
