@@ -18,7 +18,7 @@ _STYLE = """
 body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
 main { max-width: 62rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.75rem; line-height: 1.25; } h2 { margin-top: 2.5rem; font-size: 1.3rem; }
-.faint, caption { color: var(--faint); font-size: .9rem; } caption { text-align: left; padding-bottom: .5rem; }
+.faint { color: var(--faint); font-size: .9rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; overflow-wrap: normal; }
 th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem .35rem 0; text-align: left; vertical-align: top;
   font-size: .92rem; } thead th { color: var(--faint); font-weight: normal; white-space: nowrap; }
@@ -104,7 +104,7 @@ def _table(data: Mapping[str, Any]) -> str:
         "Exact intervals; p-values of Fisher's exact test."
     )
     return (
-        f'<div class="wide" tabindex="0"><table><caption>{_text(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f'<p class="faint">{_text(caption)}</p><div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
@@ -132,7 +132,7 @@ def _moves(data: Mapping[str, Any]) -> str:
         "probability is clipped once its logit lies 16.1 below another."
     )
     return (
-        f'<div class="wide" tabindex="0"><table><caption>{_text(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f'<p class="faint">{_text(caption)}</p><div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
