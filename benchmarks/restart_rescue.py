@@ -83,16 +83,6 @@ def alive(run):
     return run["accuracy"] > 0.75
 
 
-def interval(k, n):
-    """Clopper-Pearson, 95 %."""
-    from scipy.stats import beta
-
-    return (
-        0.0 if k == 0 else float(beta.ppf(0.025, k, n - k + 1)),
-        1.0 if k == n else float(beta.ppf(0.975, k + 1, n - k)),
-    )
-
-
 def main():
     """Runs one backend and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -107,6 +97,8 @@ def main():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     import keras
+
+    from keras_clr.study.statistics import exact_interval
 
     net = Net(args.depth, args.width)
     results = {
@@ -129,7 +121,7 @@ def main():
         if k == 0:
             share = results["p"] = 1 - num_alive / len(runs)
         died = [run for run in runs if run["restarts"] or not alive(run)]
-        low, high = interval(num_alive, len(runs))
+        low, high = exact_interval(num_alive, len(runs))
         rescued = f"{sum(map(alive, died))}/{len(died)}" if k else "-"
         print(
             f"| {k} | {num_alive}/{len(runs)} = {num_alive / len(runs):.2f} | {low:.2f} to {high:.2f} "

@@ -98,11 +98,16 @@ def _table(data: Mapping[str, Any]) -> str:
             f'<td class="{grade}">{_text(verdict)}{_p_values(row)}</td>',
         )
         lines.append(f'<tr><th scope="row">{_text(name)}</th>{"".join(cells)}</tr>')
-    head = "".join(f'<th scope="col">{_text(column)}</th>' for column in ("row", *_COLUMNS))
     caption = (
         "frozen: certified by StuckDetector, or diverged. learned: validation accuracy of at least 95 % in the end. "
         "Exact intervals; p-values of Fisher's exact test."
     )
+    return _table_of(("row", *_COLUMNS), lines, caption)
+
+
+def _table_of(columns: Sequence[str], lines: Sequence[str], caption: str) -> str:
+    """A table that can be moved sideways on a small screen; `lines` are its rows."""
+    head = "".join(f'<th scope="col">{_text(column)}</th>' for column in columns)
     return (
         f'<p class="faint">{_text(caption)}</p><div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
@@ -126,15 +131,11 @@ def _moves(data: Mapping[str, Any]) -> str:
         cells = _number(f"{low:.3g}") + _number(f"{least:.3g}") + _number(f"{high:.3g}") + _number(f"{most:.3g}")
         lines.append(f'<tr><th scope="row">{_text(name)}</th>{cells}</tr>')
     columns = ("row", "lowest rate", "moves a logit by", "highest rate", "moves a logit by")
-    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
     caption = (
         "One Adam update from the initial weights: the largest move of an image's logits, median of 8 images. A "
         "probability is clipped once its logit lies 16.1 below another."
     )
-    return (
-        f'<p class="faint">{_text(caption)}</p><div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
+    return _table_of(columns, lines, caption)
 
 
 def _learning_curves(data: Mapping[str, Any]) -> str:

@@ -93,8 +93,9 @@ class Decay(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Sets the rate of this batch."""
-        if self._written is not None and self._now() != self._written:
-            self._rate *= self._now() / self._written
+        now = self._now()
+        if self._written is not None and now != self._written:
+            self._rate *= now / self._written
         # Updates, where gradients of several chunks are added up.
         step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
         self.model.optimizer.learning_rate = self._rate / (1.0 + self._decay * step)

@@ -10,17 +10,10 @@ from scipy.stats import beta
 
 from keras_clr.stuck.causes import ranked
 from keras_clr.stuck.finding import Finding
+from keras_clr.study.statistics import exact_interval
 
 # Of what there is to gain over chance: a run that has gained less is guessing.
 _GUESSING = 0.02
-
-
-def interval(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Clopper-Pearson: (0, upper) with the whole error on one side if there are none."""
-    tail = (1 - level) / 2
-    low = 0.0 if k == 0 else float(beta.ppf(tail, k, n - k + 1))
-    high = 1.0 if k == n else float(beta.ppf(1 - tail, k + 1, n - k))
-    return low, high
 
 
 def upper(k: int, n: int, level: float = 0.95) -> float:
@@ -88,7 +81,7 @@ def summary(results: dict[str, Any]) -> dict[str, str]:
     for label, runs in (("healthy", alone), ("healthy and twins", well)):
         good = [r for r in runs if r["learned"]]
         alarms, warned = sum(map(is_alarm, good)), sum(bool(r["warnings"]) for r in good)
-        low, high = interval(alarms, len(good))
+        low, high = exact_interval(alarms, len(good))
         rows[f"{label}: false alarms"] = (
             f"{share(alarms, len(good))}, 95 % interval {low:.2%} to {high:.2%}, "
             f"one-sided bound {upper(alarms, len(good)):.2%}; "

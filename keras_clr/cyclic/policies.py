@@ -110,7 +110,7 @@ def scale_value(scale_fn: ScaleFn, argument: int) -> float:
     """What `scale_fn` returns, checked: every rate of a training goes through here before it is set."""
     try:
         value = scale_fn(argument)
-    except Exception as error:
+    except Exception as error:  # whatever a user's function may raise
         raise ValueError(f"{_SCALE_FN} Received: scale_fn({argument}) raised {error!r}") from error
     try:
         scale = as_float(value)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_clr._extras import import_extra
 from keras_clr.cyclic.callback import CyclicLR
 from keras_clr.cyclic.policies import check_choice
 from keras_clr.finder.drawing import draw_curve
@@ -154,10 +155,7 @@ class LRCurve:
         Raises:
             ImportError: If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError('A DataFrame needs pandas. Install it with: pip install "keras-clr[pandas]"') from error
+        pd = import_extra("pandas", "pandas", "A DataFrame")
         return pd.DataFrame({"rate": self.rates, "loss": self.losses, "smoothed": self.smoothed})
 
     def plot(self, ax: Any = None) -> Any:

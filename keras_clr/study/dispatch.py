@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_clr.study.statistics import import_extra
+from keras_clr._extras import import_extra
 from keras_clr.study.worker import IN_THIS_PROCESS, companion, entrance, forwarder, worker_environment
 
 # (number of the task, what came back)

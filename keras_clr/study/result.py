@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_clr._extras import import_extra
 from keras_clr._files import write_whole
 from keras_clr.cyclic.policies import check_choice
 from keras_clr.study.drawing import draw_study
@@ -190,10 +191,7 @@ class Study:
         Raises:
             ImportError: If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError('A DataFrame needs pandas. Install it with: pip install "keras-clr[pandas]"') from error
+        pd = import_extra("pandas", "pandas", "A DataFrame")
         fields = ("index", "init_seed", "order_seed", "status", "is_stuck", "stuck_epoch", "state", "cause", "seconds")
         names = dict.fromkeys(name for run in self.runs for name in run.curves)
         return pd.DataFrame(

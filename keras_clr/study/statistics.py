@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from typing import Any
 
-
-def import_extra(module: str, extra: str, purpose: str) -> Any:
-    """A module that an extra of the package brings.
-
-    Raises:
-        ImportError: If it is not installed; names the extra.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.split(".")[0]
-        raise ImportError(f'{purpose} needs {package}. Install it with: pip install "keras-clr[{extra}]"') from error
+from keras_clr._extras import import_extra
 
 
 def exact_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:

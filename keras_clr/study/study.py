@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_clr._errors import KerasCLRWarning
+from keras_clr._extras import import_extra
 from keras_clr.cyclic.policies import check_choice
 from keras_clr.stuck.detector import StuckDetector
 from keras_clr.study.data import StudyData
@@ -21,7 +22,6 @@ from keras_clr.study.plan import VARY, plan_run
 from keras_clr.study.result import Study
 from keras_clr.study.run import Run
 from keras_clr.study.settings import describe_settings, differences
-from keras_clr.study.statistics import import_extra
 from keras_clr.study.training import Job, KerasSettings, fresh_callbacks
 
 _OF_THE_DETECTOR = ("probe_data", "false_alarm", "margin")
