@@ -4,7 +4,7 @@ A deep, narrow relu network that is born dead or dies in about half of its runs.
 restarts at most, 1 - p^(k + 1) of the runs are expected to come alive, and 1 - p^k of those that died at first, where p
 is the share that die, measured on runs of their own.
 
-    python benchmarks/restart_rescue.py [--backend tensorflow] [--runs 40] [--restarts 1 2 3] [--out FILE.json]
+    python benchmarks/restart_rescue.py [--backend jax] [--runs 150] [--restarts 1 2 3] [--out FILE.json]
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ def alive(run):
 def main():
     """Runs one backend and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backend", choices=BACKENDS, default="tensorflow")
-    parser.add_argument("--runs", type=int, default=40, help="runs of each row")
+    parser.add_argument("--backend", choices=BACKENDS, default="jax")
+    parser.add_argument("--runs", type=int, default=150, help="runs of each row")
     parser.add_argument("--restarts", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--depth", type=int, default=8)
+    parser.add_argument("--depth", type=int, default=6)
     parser.add_argument("--width", type=int, default=3)
     parser.add_argument("--out", type=Path, default=None, help="JSON file to write, after each row")
     args = parser.parse_args()

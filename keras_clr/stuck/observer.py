@@ -79,6 +79,7 @@ class Observer:
             for i, target in enumerate(self._targets)
         ]
         self._epochs: list[EpochSeen] = []
+        self._history: tuple[Mapping[str, Any], ...] = ()
         self._num_samples = 0.0
         self._answers: Answers | None = None
         self._probing = Probing(self._model, self._probe, self._targets) if self._probe and self._targets else None
@@ -111,6 +112,7 @@ class Observer:
             notes += [f"The probe samples could not be looked at: {error}"] if error else []
             seen, found = glance or (replace(seen, state=judge(self._courses, None)), [])
         self._epochs.append(seen)
+        self._history += (seen.to_dict(),)
         found += check_run(self._run(evidence))
         found += self._look_inside(seen, notes)
         return Diagnosis(
@@ -119,7 +121,7 @@ class Observer:
             chance=self._targets[0].chance if len(self._targets) == 1 else None,
             evidence=evidence,
             cannot_know=tuple(dict.fromkeys(notes)),
-            history=tuple(seen.to_dict() for seen in self._epochs),
+            history=self._history,
         )
 
     def _count(
