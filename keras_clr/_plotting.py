@@ -11,12 +11,17 @@ import numpy as np
 _MISSING = 'Drawing needs matplotlib. Install it with: pip install "keras-clr[plot]"'
 
 
-def new_axes() -> Any:
-    """A fresh Axes of a fresh figure.
+def axes_or_new(ax: Any) -> Any:
+    """The Axes, or one of a fresh figure for None.
 
     Raises:
+        TypeError: If it is no Axes.
         ImportError: If matplotlib is not installed.
     """
+    if ax is not None:
+        if not hasattr(ax, "plot"):
+            raise TypeError(f"Argument `ax` must be matplotlib Axes or None. Received: ax={ax!r}")
+        return ax
     try:
         from matplotlib import pyplot as plt
     except ImportError as error:
@@ -48,7 +53,7 @@ def new_panels(heights: Sequence[float]) -> Iterator[tuple[Any, Any]]:
 
 def line_plot(x: np.ndarray, y: np.ndarray, *, ax: Any, xlabel: str, ylabel: str) -> Any:
     """One line on `ax` (a new one when None), with its axes named. Returns the Axes."""
-    ax = new_axes() if ax is None else ax
+    ax = axes_or_new(ax)
     ax.plot(x, y)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     return ax

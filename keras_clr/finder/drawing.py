@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_clr._plotting import new_axes
+from keras_clr._plotting import axes_or_new
 from keras_clr.finder.errors import LRFinderError
 from keras_clr.finder.rules import RULES
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def draw_curve(curve: LRCurve, ax: Any) -> Any:
     """Raw and smoothed losses, probes, rules, interval and band on `ax` (a new one when None); the Axes."""
-    ax = new_axes() if ax is None else ax
+    ax = axes_or_new(ax)
     rates, losses = np.array(curve.rates), np.array(curve.losses)
     ax.plot(rates, losses, ".", color="0.6", label="loss of each update")
     ax.plot(rates, curve.smoothed, color="tab:blue", label="smoothed")

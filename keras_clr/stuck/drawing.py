@@ -7,7 +7,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
-from keras_clr._plotting import new_axes, new_panels
+from keras_clr._plotting import axes_or_new, new_panels
 from keras_clr.stuck.state import State
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _DECADES = 100.0
 
 def draw_run(diagnosis: Diagnosis, ax: Any) -> Any:
     """The panel that says most on `ax` (a new one when None): accuracies if there are any, else losses; the Axes."""
-    ax = new_axes() if ax is None else ax
+    ax = axes_or_new(ax)
     if not diagnosis.history:
         ax.text(0.5, 0.5, "No epoch has been seen yet.", ha="center", transform=ax.transAxes)
         return ax

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keras_clr._plotting import new_axes
+from keras_clr._plotting import axes_or_new
 
 if TYPE_CHECKING:
     from keras_clr.study.result import Study
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def draw_study(study: Study, metric: str, ax: Any) -> Any:
     """A curve for each run with a result on `ax` (a new one when None); the Axes."""
-    ax = new_axes() if ax is None else ax
+    ax = axes_or_new(ax)
     groups = {
         "not stuck": ("tab:blue", [run for run in study.results if not run.is_stuck]),
         "stuck": ("tab:red", [run for run in study.results if run.is_stuck]),

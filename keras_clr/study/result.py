@@ -17,6 +17,7 @@ from keras_clr._files import write_whole
 from keras_clr.cyclic.policies import check_choice
 from keras_clr.study.drawing import draw_study
 from keras_clr.study.run import Run
+from keras_clr.study.settings import different_names
 from keras_clr.study.statistics import Comparison, Share, fisher_p_value
 from keras_clr.study.text import html_table, plain_text, remarks
 
@@ -139,9 +140,11 @@ class Study:
         """Whether the share of stuck runs differs from that of another study, by Fisher's exact test.
 
         Args:
-            other: The same before the fix, say.
+            other: The same before the fix, say. What else differs, such as the data or the epochs, is named in the
+                result.
 
         Raises:
+            TypeError: If it is no study.
             ImportError: If scipy is not installed.
 
         Example:
@@ -151,9 +154,11 @@ class Study:
             >>> print(with_stuck(3).compare(with_stuck(14)))
             3 of 20 against 14 of 20 stuck: p = 0.0011 (Fisher's exact test): hardly chance.
         """
+        if not isinstance(other, Study):
+            raise TypeError(f"Argument `other` must be a Study. Received: {other!r}")
         first, second = self.stuck_share, other.stuck_share
         p_value = fisher_p_value((first.count, first.total), (second.count, second.total))
-        return Comparison(first, second, p_value)
+        return Comparison(first, second, p_value, tuple(different_names(self.settings, other.settings)))
 
     def remarks(self) -> tuple[str, ...]:
         """What is not as `vary` says: initial weights that differ, or do not, by `build_model`'s own doing."""

@@ -31,7 +31,7 @@ def describe_settings(
 
     Raises:
         TypeError: If `build_model` returns no model.
-        ValueError: If its model is not compiled.
+        ValueError: If its model is not compiled, or not a new one each time.
     """
     settings = {
         "vary": vary,
@@ -49,13 +49,17 @@ def describe_settings(
     return plain
 
 
+def different_names(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Names of what is not the same; of the arguments of `fit`, which."""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    of_fit = different_names(before.get("fit", {}), now.get("fit", {})) if "fit" in names else []
+    return [name for name in names if name != "fit"] + of_fit
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What is not the same, in words."""
-    return [
-        f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
-        for name in {**before, **now}
-        if before.get(name) != now.get(name)
-    ]
+    before, now = ({**settings, **settings.get("fit", {})} for settings in (before, now))
+    return [f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in different_names(before, now)]
 
 
 def _fingerprint_of_model(build_model: Callable[[], Any], data: StudyData, plans: Sequence[RunPlan]) -> str:
@@ -83,9 +87,17 @@ def _first_that_builds(build_model: Callable[[], Any], data: StudyData, plans: S
     for plan in plans:
         if plan.init_seed not in tried:
             try:
-                return built_model(build_model, data, plan)
+                model = built_model(build_model, data, plan)
+                again = built_model(build_model, data, plan)
             except Exception as error:  # whatever a user's function may raise
                 tried[plan.init_seed] = error
+            else:
+                if again is model:
+                    raise ValueError(
+                        "Argument `build_model` must return a new model each time it is called. "
+                        f"Received: the same model, '{model.name}', twice. Build and compile it inside the function."
+                    )
+                return model
     first = tried[plans[0].init_seed]
     first.add_note("build_model raised this before anything was trained.")
     raise first

@@ -92,6 +92,7 @@ class Comparison:
         first: Stuck runs of the study that was asked.
         second: Stuck runs of the other one.
         p_value: Two-sided.
+        different: Names of the settings that are not the same in both.
 
     Example:
         >>> print(Comparison(Share(3, 20), Share(14, 20), p_value=0.0011))
@@ -103,8 +104,10 @@ class Comparison:
     first: Share
     second: Share
     p_value: float
+    different: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         verdict = "hardly chance" if self.p_value < 0.05 else "this may be chance"
         counts = " against ".join(f"{share.count} of {share.total}" for share in (self.first, self.second))
-        return f"{counts} stuck: p = {self.p_value:.2g} (Fisher's exact test): {verdict}."
+        other = f" Different in the two: {', '.join(self.different)}." if self.different else ""
+        return f"{counts} stuck: p = {self.p_value:.2g} (Fisher's exact test): {verdict}.{other}"

@@ -53,8 +53,8 @@ def study(
     so far are in `save_to`, and as attribute `study` of the `KeyboardInterrupt`.
 
     Args:
-        build_model: Function without arguments that returns a compiled `keras.Model`; called once in each run, and once
-            beforehand to check it. It should leave seeds to the study.
+        build_model: Function without arguments that returns a compiled `keras.Model`; called once in each run, and
+            twice beforehand to check it. It should leave seeds to the study.
         x: Inputs: an array, or a list or dict of arrays. They are shuffled here, by the same rule on every backend. Or,
             for data that do not fit in memory, a function that takes the seed of an order (an integer) and returns what
             `fit` takes, with labels; it is called in the worker, and once beforehand.
@@ -67,7 +67,7 @@ def study(
         n_jobs: Runs at a time, as in joblib: -1 is one for each core. None takes that of an enclosing
             `joblib.parallel_config`, or -1. With a GPU, 1.
         save_to: JSON file that holds the study after each run. If it exists and has runs of the same settings, they are
-            not run again, but for those that failed.
+            not run again, but for those that failed. More than `runs` stay in the file.
         stop_frozen: Whether to end a run as soon as it is called frozen or diverged. Defaults to False.
         detector: Arguments of `StuckDetector`: "probe_data", "false_alarm", "margin". By default the probe is `(x, y)`;
             `{"probe_data": None}` for labels that it refuses.
@@ -81,7 +81,8 @@ def study(
         The `Study`.
 
     Raises:
-        ValueError: If an argument is out of range, or `save_to` holds another study. Before anything is trained.
+        ValueError: If an argument is out of range, `build_model` returns the same model twice, or `save_to` holds
+            another study. Before anything is trained.
         TypeError: If `build_model` returns no model, or something cannot be sent to a worker.
         ImportError: If joblib or scipy is not installed.
 
@@ -129,11 +130,11 @@ def study(
             if save_to is not None:
                 so_far().save(save_to)
             if progress is not None:
-                progress.update(len(collected))
+                progress.update(sum(index < runs for index in collected))
     except KeyboardInterrupt as interrupt:
         interrupt.__dict__["study"] = so_far()
         raise
-    result = so_far()
+    result = Study(settings, tuple(run for run in so_far().runs if run.index < runs))
     for remark in result.remarks():
         warnings.warn(remark, KerasCLRWarning, stacklevel=2)
     return result
@@ -161,6 +162,8 @@ def _check(
             raise ValueError(f"Argument `{name}` must be an integer >= {least}. Received: {name}={value!r}")
     check_choice("vary", vary, VARY)
     check_choice("verbose", verbose, (0, 1))
+    if not isinstance(detector, (Mapping, type(None))):
+        raise TypeError(f"Argument `detector` must be a dict of arguments of StuckDetector. Received: {detector!r}")
     for name in detector or {}:
         check_choice("detector", name, _OF_THE_DETECTOR)
     known = inspect.signature(keras.Model.fit).parameters

@@ -87,6 +87,17 @@ def test_a_comparison_is_a_plain_sentence():
     assert str(made(1, 3).compare(made(2, 2))).endswith("this may be chance.")
 
 
+def test_a_comparison_names_what_else_is_different():
+    """Of the arguments of `fit`, which."""
+    first = dataclasses.replace(made(1, 3), settings={"data": "a", "model": "m", "fit": {"epochs": 3, "batch_size": 8}})
+    second = dataclasses.replace(first, settings={"data": "b", "model": "m", "fit": {"epochs": 9, "batch_size": 8}})
+    assert first.compare(second).different == ("data", "epochs")
+    assert str(first.compare(second)).endswith("this may be chance. Different in the two: data, epochs.")
+    assert first.compare(first).different == ()
+    with pytest.raises(TypeError, match=r"`other` must be a Study\. Received: 3"):
+        first.compare(3)
+
+
 def test_failed_runs_count_in_no_share():
     """They are told apart; a NaN is a result."""
     failed = (
@@ -185,6 +196,8 @@ def test_the_picture_has_a_curve_for_each_run():
     assert list(curves[0].get_ydata()) == [0.5, 0.949999988079071, 0.99]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["not stuck (3)", "stuck (2)", "chance"]
     pyplot.close(figure)
+    with pytest.raises(TypeError, match=r"`ax` must be matplotlib Axes or None\. Received: ax='loss'"):
+        made(2, 3).plot("loss")
 
 
 def test_it_is_immutable():

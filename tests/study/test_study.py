@@ -90,19 +90,21 @@ def test_each_run_gets_a_copy_of_the_callbacks(continued):
 
 
 def test_a_study_that_is_complete_trains_nothing(continued, killed):
-    """It comes from the file."""
+    """It comes from the file, as many runs as are asked for; the others stay there."""
     x, y = builders.samples()
     again = study(
         builders.build_classifier, x, y, runs=1, callbacks=builders.cycling(), save_to=killed, verbose=0, **ARGUMENTS
     )
-    assert [run.seconds for run in again.runs] == [run.seconds for run in continued[1].runs]
+    assert [run.seconds for run in again.runs] == [run.seconds for run in continued[1].runs[:1]]
+    assert Study.load(killed) == continued[3]
 
 
 def test_a_file_of_another_study_is_refused_and_stays(continued, killed):
     """It says what is not the same."""
     content = killed.read_text()
     x, y = builders.samples()
-    with pytest.raises(ValueError, match=r"holds another study\. Different: seed was 0, is 1; data was .*; fit was"):
+    message = r"holds another study\. Different: seed was 0, is 1; data was .*; epochs was .*, is 7"
+    with pytest.raises(ValueError, match=message):
         refused(x=x + 1, y=y, save_to=killed, seed=1, epochs=7)
     assert killed.read_text() == content
 
@@ -112,6 +114,14 @@ def refused(build_model=builders.build_classifier, x=None, y=None, **arguments):
     if x is None:
         x, y = builders.samples(8)
     return study(build_model, x, y, **{"runs": 2, "verbose": 0, **arguments})
+
+
+_THE_ONLY = builders.build_classifier()
+
+
+def build_nothing_new():
+    """A model that was there before."""
+    return _THE_ONLY
 
 
 def build_uncompiled():
@@ -144,6 +154,7 @@ def build_uncompiled():
         ({"steps_per_epoch": 3}, r"`steps_per_epoch` has no meaning with arrays"),
         ({"epoch": 3}, r"`epoch` is none of `study`"),
         ({"detector": {"on_stuck": "raise"}}, r"`detector` must be one of 'probe_data', 'false_alarm', 'margin'"),
+        ({"build_model": build_nothing_new}, r"must return a new model each time.*Build and compile it inside"),
         ({"detector": {"margin": 7.0}}, r"`margin` must"),
     ],
 )
@@ -159,6 +170,7 @@ def test_bad_arguments_are_refused_before_anything_is_trained(arguments, message
         ({"build_model": build_uncompiled()}, r"`build_model` must be a function that returns a compiled model"),
         ({"build_model": list}, r"`build_model` must return a keras.Model\. Received: list"),
         ({"x": (i for i in ()), "y": None}, r"`x` must be arrays.*Received: generator, whose order a study cannot set"),
+        ({"detector": 3}, r"`detector` must be a dict of arguments of StuckDetector\. Received: 3"),
         ({"callbacks": [3]}, r"`callbacks` must be a list of Keras callbacks, or a function .*Received: 3"),
         ({"callbacks": [keras.callbacks.LambdaCallback(threading.Lock().release)]}, r"`callbacks` cannot be sent to "),
     ],
