@@ -66,8 +66,8 @@ CROSS_ENTROPY_WITHOUT_ACTIVATION = Cause(
     sentence="Output `{output}` ends in {chain}, but `{loss}` takes it for probabilities: {consequence}",
     cannot_know=("Whether this run gets by: that depends on the initial weights and the steps.",),
     fix="{change}",
-    # Rows that are divided by a sum of 0 are NaN.
-    explains=("saturated-output", "diverged"),
+    # What is no probability is clipped; rows that are divided by a sum of 0 are NaN.
+    explains=("saturated-clipped-loss", "saturated-output", "diverged"),
 )
 
 BOUNDED_OUTPUT = Cause(
