@@ -24,8 +24,8 @@ from keras_clr.stuck.finding import Confidence, Finding
 _MANY_DEAD = 0.75
 # Share of saturated units in a sigmoid or tanh layer. Healthy: 0 in all.
 _MANY_SATURATED = 0.5
-# Share of samples with a wrong, clipped answer. Healthy: 0 in most; more than 0.5 before training on pixels of 0 to 255,
-# and five of six such networks learned all the same: no forecast.
+# Share of samples with a wrong, clipped answer. Healthy: 0 in most; more than 0.5 before training on pixels of 0 to
+# 255, and five of six such networks learned all the same: no forecast.
 _SOME_CLIPPED = 0.1
 # Nats above guessing. Healthy: at most 0.9 before training.
 _FAR_ABOVE = 3.0
