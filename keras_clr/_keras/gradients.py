@@ -373,6 +373,9 @@ def tensors(structure: Any) -> Any:
 def to_numpy(tensor: Any) -> np.ndarray:
     """A tensor or variable as an array; `keras.ops.convert_to_numpy` warns on variables with numpy 2."""
     value = tensor.value if isinstance(tensor, keras.Variable) else tensor
+    if hasattr(value, "read_value"):
+        # Under `MirroredStrategy` a metric's variable is a sum over the replicas, which numpy cannot read.
+        value = value.read_value()
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         # numpy has no bfloat16; it goes through float32 and back unchanged.
