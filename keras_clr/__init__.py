@@ -2,6 +2,8 @@
 
 from keras_clr._errors import KerasCLRWarning, StuckTrainingError, StuckTrainingWarning
 from keras_clr.cyclic.callback import CyclicLR
+from keras_clr.cyclic.one_cycle_callback import OneCycleLR
+from keras_clr.cyclic.one_cycle_schedule import OneCycleSchedule
 from keras_clr.cyclic.schedule import CyclicSchedule
 from keras_clr.finder.curve import LRCurve
 from keras_clr.finder.sweep import find_lr
@@ -21,6 +23,8 @@ __all__ = [
     "Finding",
     "KerasCLRWarning",
     "LRCurve",
+    "OneCycleLR",
+    "OneCycleSchedule",
     "StuckDetector",
     "StuckTrainingError",
     "StuckTrainingWarning",

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_clr._keras.momentum import MomentumWriter
 from keras_clr._keras.optimizers import leaf_optimizers
 
 
@@ -90,11 +91,11 @@ class _JaxWriter(LearningRateWriter):
         self._pending: np.generic | None = None
         self._pending_in: Any = None
         self._places: list[int] = []
-        self._step = model.train_function
-        left_behind = getattr(self._step, "__self__", None)
-        if isinstance(left_behind, _JaxWriter):  # By an exception in an earlier `fit`.
-            self._step = left_behind._step
-        if self._step is not None:
+        self.step = model.train_function
+        # What an exception in an earlier `fit` left behind.
+        while isinstance(left_behind := getattr(self.step, "__self__", None), (_JaxWriter, MomentumWriter)):
+            self.step = left_behind.step
+        if self.step is not None:
             self._wrapper = self._with_rate
             model.train_function = self._wrapper
 
@@ -117,14 +118,16 @@ class _JaxWriter(LearningRateWriter):
         elif not self._places:
             self._places = self._find_places(state)
         self._pending = self._pending_in = None
-        return self._step(state, *args)
+        return self.step(state, *args)
 
     def _find_places(self, state: Any) -> list[int]:
         """Where the rates are in the trainer's state; nowhere if it does not look as it should."""
         variables = self._model.optimizer.variables
         wanted = {id(leaf.learning_rate) for leaf in self._leaves}
         places = [i for i, variable in enumerate(variables) if id(variable) in wanted]
-        if not (isinstance(state, tuple) and len(state) == 4 and len(state[2]) == len(variables)):
+        if not (isinstance(state, tuple) and len(state) == 4):
+            return []
+        if len(state[2]) - len(variables) not in (0, 1):  # A momentum may ride along behind.
             return []
         if not places or len(places) != len(wanted):
             return []
@@ -132,8 +135,8 @@ class _JaxWriter(LearningRateWriter):
         return places
 
     def close(self) -> None:
-        if self._step is not None and self._model.train_function is self._wrapper:
-            self._model.train_function = self._step
+        if self.step is not None and self._model.train_function is self._wrapper:
+            self._model.train_function = self.step
 
 
 _WRITERS = {"tensorflow": _TensorFlowWriter, "jax": _JaxWriter, "torch": _TorchWriter}

@@ -8,11 +8,20 @@ from fractions import Fraction
 from typing import Any
 
 from keras_clr._errors import KerasCLRWarning
-from keras_clr.cyclic.policies import LAST_STEP, CyclicPolicy, ScaleFn, as_float, check_choice, scale_value
+from keras_clr.cyclic.policies import (
+    LAST_STEP,
+    CyclicPolicy,
+    MomentumBounds,
+    ScaleFn,
+    as_float,
+    check_choice,
+    scale_value,
+)
 
 MODES = ("triangular", "triangular2", "exp_range")
 SCALE_MODES = ("cycle", "iterations")
 WAVES = ("linear", "cosine")
+MOMENTUM_BOUNDS = (0.85, 0.95)  # The default ones.
 LONGEST = LAST_STEP // 4  # Batches in half a cycle: the whole cycle still fits into 32 bits.
 
 
@@ -28,6 +37,7 @@ def cyclic_policy(
     step_size_down: float | None = None,
     wave: str = "linear",
     in_epochs: bool = False,
+    momentum_bounds: MomentumBounds | None = None,
 ) -> CyclicPolicy:
     """Checks the arguments that `CyclicLR` and `CyclicSchedule` share and builds their policy.
 
@@ -42,6 +52,7 @@ def cyclic_policy(
         step_size_down: Length of the fall; as `step_size` when None.
         wave: "linear" or "cosine".
         in_epochs: Whether the lengths are in epochs of a length that is not known yet.
+        momentum_bounds: What `checked_momentum` returned.
 
     Returns:
         The `CyclicPolicy`; with `in_epochs`, its lengths have still to be set, by `half_cycles`.
@@ -50,9 +61,9 @@ def cyclic_policy(
         ValueError: If an argument is out of range, or would be ignored.
         TypeError: If a number is not a number, or `scale_fn` is not a function of one number.
     """
-    base_lr = _number("base_lr", base_lr)
-    max_lr = _number("max_lr", max_lr)
-    gamma = _number("gamma", gamma)
+    base_lr = number("base_lr", base_lr)
+    max_lr = number("max_lr", max_lr)
+    gamma = number("gamma", gamma)
     if base_lr < 0:
         raise ValueError(f"Argument `base_lr` must be >= 0. Received: base_lr={base_lr}")
     if max_lr <= 0 or max_lr < base_lr:
@@ -82,7 +93,31 @@ def cyclic_policy(
             down = _some_epochs("step_size_down", step_size_down)
     else:
         up, down = half_cycles(step_size, step_size_down)
-    return CyclicPolicy(base_lr, max_lr, up, down, mode, gamma, scale_fn, scale_mode, wave)
+    return CyclicPolicy(base_lr, max_lr, up, down, mode, gamma, scale_fn, scale_mode, wave, momentum_bounds)
+
+
+def checked_momentum(cycle_momentum: object, base_momentum: float, max_momentum: float) -> MomentumBounds | None:
+    """The bounds between which momentum cycles, or None.
+
+    Raises:
+        ValueError: If they are out of range, or would be ignored.
+        TypeError: If one of them is not a number.
+    """
+    check_choice("cycle_momentum", cycle_momentum, (True, False))
+    lower, upper = number("base_momentum", base_momentum), number("max_momentum", max_momentum)
+    if not 0 <= lower <= upper < 1:
+        raise ValueError(
+            "Arguments `base_momentum` and `max_momentum` must be in [0, 1), the second not below the first. "
+            f"Received: base_momentum={lower}, max_momentum={upper}"
+        )
+    if cycle_momentum:
+        return lower, upper
+    if (lower, upper) != MOMENTUM_BOUNDS:
+        raise ValueError(
+            "Arguments `base_momentum` and `max_momentum` are only used with cycle_momentum=True. "
+            f"Received: base_momentum={lower}, max_momentum={upper}"
+        )
+    return None
 
 
 def plain_arguments(policy: CyclicPolicy, step_size: float, step_size_down: float | None) -> dict[str, Any]:
@@ -108,7 +143,8 @@ def half_cycles(
     return _countable(up, up if step_size_down is None else _length("step_size_down", step_size_down, steps_per_epoch))
 
 
-def _number(name: str, value: float) -> float:
+def number(name: str, value: float) -> float:
+    """`value` as a float: finite, or an error that names the argument."""
     try:
         number = as_float(value)
     except (TypeError, ValueError):
@@ -162,7 +198,7 @@ def _check_scale_fn(scale_fn: ScaleFn, scale_mode: str) -> None:
 
 def _length(name: str, value: float, steps_per_epoch: Fraction | None) -> Fraction:
     """A length in steps as a fraction: 33.3 means 333/10, not the nearest binary float."""
-    length = Fraction(_number(name, value)).limit_denominator(10_000) * (steps_per_epoch or 1)
+    length = Fraction(number(name, value)).limit_denominator(10_000) * (steps_per_epoch or 1)
     if not 1 <= length <= LONGEST:
         epoch = ""
         if steps_per_epoch is not None:
@@ -173,7 +209,7 @@ def _length(name: str, value: float, steps_per_epoch: Fraction | None) -> Fracti
 
 def _some_epochs(name: str, value: float) -> Fraction:
     """What is left of a length in epochs as long as the epoch's length is not known: a check, and a stand-in."""
-    if _number(name, value) <= 0:
+    if number(name, value) <= 0:
         raise ValueError(f"Argument `{name}` must be > 0 epochs. Received: {name}={value}")
     return Fraction(1)
 

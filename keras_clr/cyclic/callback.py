@@ -1,35 +1,19 @@
-"""`CyclicLR`: a policy set batch by batch from a callback."""
+"""`CyclicLR`: a cyclical policy set batch by batch."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from fractions import Fraction
-from typing import Any
-
-import keras
 
 from keras_clr._errors import KerasCLRWarning
-from keras_clr._keras.dispatch import end_hooks_in_threads
-from keras_clr._keras.learning_rate import learning_rate_writer
-from keras_clr._keras.messages import print_message
-from keras_clr._keras.optimizers import (
-    accumulation_steps,
-    build_parts,
-    leaf_optimizers,
-    rate_source,
-    trained_batches,
-)
-from keras_clr._restarts import restarts_of
-from keras_clr.cyclic.arguments import cyclic_policy, half_cycles, plain_arguments
-from keras_clr.cyclic.clock import StepClock
-from keras_clr.cyclic.history import BoundedHistory
+from keras_clr.cyclic.arguments import checked_momentum, cyclic_policy, half_cycles, plain_arguments
 from keras_clr.cyclic.policies import CyclicPolicy, ScaleFn, check_choice
-from keras_clr.cyclic.preview import Preview, dead_cycle, flat_rise
+from keras_clr.cyclic.policy_callback import PolicyCallback
+from keras_clr.cyclic.preview import dead_cycle, flat_rise
 
 
-class CyclicLR(Preview, keras.callbacks.Callback):
+class CyclicLR(PolicyCallback[CyclicPolicy]):
     """Cycles the learning rate between two bounds while a model trains (Smith 2015, arXiv 1506.01186).
 
     Batch k uses `lr(k)`, k = 0, 1, 2, ...:
@@ -46,7 +30,7 @@ class CyclicLR(Preview, keras.callbacks.Callback):
     and free of cost. All optimizers of a `MultiOptimizer` get the same rate.
 
     Put it before callbacks that log (`CSVLogger`, `TensorBoard`): it adds `learning_rate`, the rate last used, to
-    the epoch's logs.
+    the epoch's logs, and `momentum` with `cycle_momentum`.
 
     Args:
         base_lr: Lower bound of the learning rate, >= 0. Defaults to 0.001.
@@ -66,6 +50,12 @@ class CyclicLR(Preview, keras.callbacks.Callback):
             further `fit` whose epochs have another length starts where the count of batches is in the new cycle.
             Defaults to "batches".
         wave: "linear", or "cosine": (1 - cos) / 2 of the same phase. Defaults to "linear".
+        cycle_momentum: Whether momentum cycles opposite to the rate, as in PyTorch's CyclicLR: `max_momentum` at
+            `base_lr`, `base_momentum` at the top of a full cycle. That is `momentum` of SGD, RMSprop and Muon, `beta_1`
+            of Adam and its relatives. Compiled steps use it as well; between two steps the optimizer shows its own.
+            Defaults to False.
+        base_momentum: Lower bound of the momentum, in [0, 1). Defaults to 0.85.
+        max_momentum: Upper bound of the momentum, in [0, 1), not below `base_momentum`. Defaults to 0.95.
         on_external_change: What to do when another callback (say `ReduceLROnPlateau`) changed the rate between
             two epochs: "warn" says once that it will be overwritten; "scale" multiplies the band by what the other
             callback did. Defaults to "warn".
@@ -73,11 +63,13 @@ class CyclicLR(Preview, keras.callbacks.Callback):
 
     Attributes:
         history: Dict of lists: "step" (0-based) and "learning_rate" (the rate used), also under the older names
-            "iterations" and "lr". At most 10,000 entries: longer runs are thinned out evenly.
+            "iterations" and "lr"; with `cycle_momentum`, "momentum". At most 10,000 entries: longer runs are thinned
+            out evenly.
 
     Raises:
         ValueError: If an argument is out of range or would be ignored (each message names it); when training
-            starts, if the optimizer was built with a schedule, or if epochs of unknown length are the unit.
+            starts, if the optimizer was built with a schedule, has no momentum that could cycle, or if epochs of
+            unknown length are the unit.
         TypeError: If an argument has the wrong type.
         RuntimeError: If a training loop of one's own leaves out `set_model` or the hooks of training and epochs.
 
@@ -90,6 +82,12 @@ class CyclicLR(Preview, keras.callbacks.Callback):
     >>> [round(lr, 4) for lr in clr.history["learning_rate"]]
     [0.01, 0.02, 0.03, 0.04, 0.05, 0.04]
     """
+
+    _schedule_name = "CyclicSchedule"
+    _unknown = (
+        "The length of a cycle is given in epochs (step_size_unit='epochs'), and how many batches an "
+        "epoch has is only known when training starts. To see it before, give `step_size` in batches."
+    )
 
     def __init__(
         self,
@@ -104,18 +102,14 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         step_size_down: float | None = None,
         step_size_unit: str = "batches",
         wave: str = "linear",
+        cycle_momentum: bool = False,
+        base_momentum: float = 0.85,
+        max_momentum: float = 0.95,
         on_external_change: str = "warn",
         verbose: int = 0,
     ) -> None:
-        super().__init__()
-        # The batch-end hook only notes a number, so it never makes Keras wait for a step.
-        self.async_safe = end_hooks_in_threads()
         check_choice("step_size_unit", step_size_unit, ("batches", "epochs"))
-        check_choice("on_external_change", on_external_change, ("warn", "scale"))
-        check_choice("verbose", verbose, (0, 1))
         self._in_epochs = step_size_unit == "epochs"
-        self._scales_with_others = on_external_change == "scale"
-        self._verbose = verbose
         self._checked = cyclic_policy(
             base_lr,
             max_lr,
@@ -127,80 +121,28 @@ class CyclicLR(Preview, keras.callbacks.Callback):
             step_size_down=step_size_down,
             wave=wave,
             in_epochs=self._in_epochs,
+            momentum_bounds=checked_momentum(cycle_momentum, base_momentum, max_momentum),
+        )
+        super().__init__(
+            None if self._in_epochs else self._checked,
+            cycle_momentum=cycle_momentum,
+            start_lr=self._checked.base_lr,
+            on_external_change=on_external_change,
+            verbose=verbose,
         )
         self._step_sizes = step_size, step_size_down
         self._arguments = {
             **plain_arguments(self._checked, step_size, step_size_down),
             "step_size_unit": step_size_unit,
+            "cycle_momentum": bool(cycle_momentum),
+            "base_momentum": float(base_momentum),
+            "max_momentum": float(max_momentum),
         }
-        self._policy = None if self._in_epochs else self._checked
-        self._clock = StepClock()
-        self._history = BoundedHistory()
-        self._band = 1.0  # What other callbacks did to the rate, when we follow them.
-        self._told_of_change = False
-        self._end_of_last_fit: tuple[int, int, int] | None = None
-        # What hooks ask for that a training loop of one's own may call too early.
-        self._begun = self._started = False
-        self._epoch_opens = True
-        self._last_begun = -1
-        self._written: float | None = None
-        self._written_before: float | None = None
 
-    @property
-    def policy(self) -> CyclicPolicy:
-        """The learning rate as a function of the step."""
-        if self._policy is None:
-            raise ValueError(
-                "The length of a cycle is given in epochs (step_size_unit='epochs'), and how many batches an "
-                "epoch has is only known when training starts. To see it before, give `step_size` in batches."
-            )
-        return self._policy
-
-    @property
-    def history(self) -> dict[str, list[Any]]:
-        """The recorded steps (0-based) and the rates that they used."""
-        steps, rates = self._history.steps, self._history.rates
-        return {"step": steps, "learning_rate": rates, "iterations": steps, "lr": rates}
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Checks optimizer and data before anything is changed."""
-        model = self.model
-        optimizer = getattr(model, "optimizer", None)
-        if optimizer is None:
-            raise RuntimeError(
-                "CyclicLR needs a compiled model when training begins. In a training loop of your own, compile it and "
-                "let `callbacks = keras.callbacks.CallbackList([clr], model=model)` call the hooks, or call "
-                f"`clr.set_model(model)` before `clr.on_train_begin()`. Received: model={model!r}"
-            )
-        build_parts(model)
-        for leaf in leaf_optimizers(optimizer):
-            source = rate_source(leaf)
-            if source is not None:
-                raise ValueError(
-                    f"CyclicLR sets the learning rate, but the optimizer '{leaf.name}' was built with a schedule: "
-                    f"{source!r}. Compile with a float, as in "
-                    f"`{type(leaf).__name__}(learning_rate={self._checked.base_lr})`, and keep CyclicLR; or drop "
-                    "CyclicLR and build the optimizer with `keras_clr.CyclicSchedule(...)`."
-                )
-        self._accumulation = accumulation_steps(optimizer)
-        self._steps_per_execution = model.steps_per_execution or 1
-        params = self.params or {}  # None in a training loop of one's own.
-        self._num_batches: int | None = params.get("steps")
-        self._epochs: int | None = params.get("epochs")
-        if self._in_epochs:
-            self._resolve_epochs()
-        self._started, self._epoch_opens = False, True
-        self._restarts = restarts_of(model)
+    def _plan(self) -> None:
         self._told_dead = False
-        # A model that has been trained is somewhere in its cycle, and a later one may reach the top.
-        self._from_step_0 = trained_batches(optimizer) == 0
-        self._written = self._written_before = None
-        self._warn_if_dead(self._num_batches)
-        # Last, because it changes the model on JAX, and even a warning may be an exception.
-        self._writer = learning_rate_writer(model)
-        self._begun = True
-
-    def _resolve_epochs(self) -> None:
+        if not self._in_epochs:
+            return
         if self._num_batches is None:
             raise ValueError(
                 "step_size_unit='epochs' needs data of known length, and this data does not say how many batches an "
@@ -209,7 +151,7 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         up, down = half_cycles(*self._step_sizes, Fraction(self._num_batches, self._accumulation))
         self._policy = dataclasses.replace(self._checked, step_size_up=up, step_size_down=down)
 
-    def _warn_if_dead(self, num_batches: int | None) -> None:
+    def _warn_of_plan(self, num_batches: int | None) -> None:
         if self._told_dead or not num_batches or not self._epochs:
             return
         self._told_dead = True
@@ -222,117 +164,5 @@ class CyclicLR(Preview, keras.callbacks.Callback):
         if message:
             warnings.warn(message, KerasCLRWarning, stacklevel=2)
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Starts the clock in the first epoch of a fit."""
-        if not self._begun:
-            raise RuntimeError("CyclicLR: call `on_train_begin()` before the first `on_epoch_begin(epoch)`.")
-        # Only now has `BackupAndRestore` restored the count, wherever it stands in the list of callbacks.
-        self._counted = trained_batches(self.model.optimizer)
-        if not self._started:
-            self._started = True
-            self._clock.start(self._count_to_start_from())
-        elif restarts_of(self.model) != self._restarts:
-            self._restarts = restarts_of(self.model)
-            self._clock.start(self._counted)
-            self._band, self._written = 1.0, None
-        self._epoch_opens = True
-        self._last_begun = -1
-        self._heed_others()
-        if self._verbose:
-            step = self._clock.epoch_start // self._accumulation
-            print_message(
-                f"\nEpoch {epoch + 1}: CyclicLR starts at learning rate {self.policy(step) * self._band:.6g} "
-                f"(step {step}, cycle {self.policy.cycle(step)})."
-            )
-
-    def _count_to_start_from(self) -> int:
-        """The optimizer's count, unless nothing happened since our last fit: then our own, which is exact.
-
-        The optimizer misses updates that loss scaling skipped and may count a batch that was not there.
-        """
-        if self._end_of_last_fit is not None:
-            optimizer_id, counted, position = self._end_of_last_fit
-            if (optimizer_id, counted) == (id(self.model.optimizer), self._counted):
-                return position
-        return self._counted
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Sets the rate of this batch (of this group with `steps_per_execution`)."""
-        if self._epoch_opens:
-            if not self._started:
-                raise RuntimeError(
-                    "CyclicLR counts by epochs: in a training loop of your own, call `on_train_begin()` once, and "
-                    "`on_epoch_begin(epoch)` and `on_epoch_end(epoch)` around the batches of each epoch."
-                )
-            # Once more: now every other callback has been asked as well, and we overwrite what they did.
-            self._epoch_opens = False
-            self._heed_others()
-        step = (self._clock.epoch_start + batch) // self._accumulation
-        rate = self._rate(step)
-        self._writer.write(rate)
-        self._written_before, self._written = self._written, rate
-        self._last_begun = batch
-        self._history.append(step, rate)
-
-    def _rate(self, step: int) -> float:
-        return self.policy(step) * self._band
-
-    def _heed_others(self) -> None:
-        if self._written is None:
-            return
-        found = self._writer.read()
-        if math.isclose(found, self._writer.rounded(self._written), rel_tol=1e-6):
-            return
-        if self._scales_with_others and self._written > 0:
-            self._band *= found / self._written
-        changed_from, self._written = self._written, found
-        if not self._told_of_change:
-            self._told_of_change = True
-            what = f"Another callback changed the learning rate from {changed_from:.6g} to {found:.6g}."
-            consequence = (
-                f" CyclicLR scales its band by such changes: it is now {self._band:.6g} of what was asked for."
-                if self._scales_with_others
-                else " CyclicLR overwrites it with the next batch: the change has no effect. Pass"
-                " on_external_change='scale' to scale the band by what the other callback does, or remove it."
-            )
-            warnings.warn(what + consequence, KerasCLRWarning, stacklevel=2)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Notes that a batch was really trained."""
-        self._clock.batch_ended(batch)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Moves the clock on by what was really trained, and logs the rate that was last used."""
-        if self._last_begun >= 0:
-            self._close_epoch()
-        if logs is not None and self._written is not None:
-            logs["learning_rate"] = self._written
-
-    def _close_epoch(self) -> None:
-        counted = trained_batches(self.model.optimizer) - self._counted
-        length = self._clock.end_epoch(
-            num_batches=self._num_batches,
-            steps_per_execution=self._steps_per_execution,
-            counted=counted,
-        )
-        if length <= self._last_begun:
-            # The last begin hook was for a batch that was not there: nothing used its rate.
-            self._history.forget_last()
-            self._take_back_rate()
-        if self._num_batches is None and length:
-            self._warn_if_dead(length)
-
-    def _take_back_rate(self) -> None:
-        """Puts the rate of the last trained batch back, so that loggers and saved models hold what was used."""
-        self._written = self._written_before
-        if self._written is not None:
-            self._writer.assign(self._written)
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Remembers where the clock stands, for a further `fit` on the same model."""
-        if not self._begun:
-            return
-        self._begun = False
-        self._writer.close()
-        optimizer = self.model.optimizer
-        self._end_of_last_fit = (id(optimizer), trained_batches(optimizer), self._clock.epoch_start)
+    def _where(self, step: int) -> str:
+        return f"step {step}, cycle {self.policy.cycle(step)}"

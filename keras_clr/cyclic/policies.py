@@ -16,11 +16,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import Protocol
 
 LAST_STEP = 2**31 - 1  # The largest value of a 32-bit `optimizer.iterations`.
 
 ScaleFn = Callable[[float], float]
+MomentumBounds = tuple[float, float]  # Lower and upper.
 _SCALE_FN = "Argument `scale_fn` must return a finite number >= 0."
+
+
+class Policy(Protocol):
+    """What the front ends ask of a policy."""
+
+    @property
+    def steps_to_show(self) -> int:
+        """How many steps a picture of it needs."""
+
+    def __call__(self, step: int) -> float:
+        """The learning rate of `step` (0-based)."""
+
+    def momentum(self, step: int) -> float | None:
+        """The momentum of `step`; None if it does not cycle."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,7 @@ class CyclicPolicy:
     scale_fn: ScaleFn | None = None
     scale_mode: str = "cycle"
     wave: str = "linear"
+    momentum_bounds: MomentumBounds | None = None
 
     @cached_property
     def ticks_per_step(self) -> int:
@@ -62,6 +79,11 @@ class CyclicPolicy:
         """Steps in a whole cycle."""
         return self.period_ticks / self.ticks_per_step
 
+    @property
+    def steps_to_show(self) -> int:
+        """Four cycles."""
+        return math.ceil(4 * self.period) + 1
+
     @cached_property
     def log_gamma(self) -> float:
         """Natural logarithm of `gamma`: exp(t log gamma) keeps its accuracy where gamma**t loses it."""
@@ -72,6 +94,23 @@ class CyclicPolicy:
         cycle, position = divmod(step * self.ticks_per_step, self.period_ticks)
         amplitude = (self.max_lr - self.base_lr) * self._scale(step, cycle + 1)
         return self.base_lr + amplitude * self._wave(position)
+
+    def momentum(self, step: int) -> float | None:
+        """The momentum of `step`, opposite to the rate: the upper bound at `base_lr`. None if it does not cycle.
+
+        Raises:
+            ValueError: If a `scale_fn` above 1 would take it below 0.
+        """
+        if self.momentum_bounds is None:
+            return None
+        lower, upper = self.momentum_bounds
+        momentum = upper - (upper - lower) * self.height(step) * self.scale(step)
+        if momentum < 0:
+            raise ValueError(
+                f"{_SCALE_FN} With cycle_momentum=True it scales the momentum as well, which would be {momentum:.3g} "
+                f"at step {step}. Received: scale_fn={self.scale_fn!r}"
+            )
+        return momentum
 
     def cycle(self, step: int) -> int:
         """The 1-based number of the cycle that `step` belongs to."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from keras_clr._plotting import line_plot
-from keras_clr.cyclic.policies import CyclicPolicy
+from keras_clr.cyclic.policies import CyclicPolicy, Policy
 
 DEAD = 1e-3  # An amplitude below this share of max_lr - base_lr is no cycle any more.
-_NOT_SHOWN = {
+CYCLIC_DEFAULTS = {
     "gamma": 1.0,
     "scale_fn": None,
     "scale_mode": "cycle",
@@ -19,17 +19,21 @@ _NOT_SHOWN = {
     "step_size_unit": "batches",
     "wave": "linear",
     "gradient_accumulation_steps": None,
-}  # Arguments that a representation leaves out at their defaults.
+    "cycle_momentum": False,
+    "base_momentum": 0.85,
+    "max_momentum": 0.95,
+}
 FLAT = 0.1  # A rise that ends below this share of it was planned for another run.
 
 
 class Preview:
     """`simulate`, `plot` and a representation for what has a `policy`."""
 
-    _arguments: dict[str, Any]  # The constructor's, as `plain_arguments` gives them.
+    _arguments: dict[str, Any]  # The constructor's.
+    _not_shown: dict[str, Any] = CYCLIC_DEFAULTS  # What a representation leaves out.
 
     @property
-    def policy(self) -> CyclicPolicy:
+    def policy(self) -> Policy:
         """The learning rate as a function of the step."""
         raise NotImplementedError  # Each front end has its own.
 
@@ -37,7 +41,7 @@ class Preview:
         shown = [
             f"{name}={value!r}"
             for name, value in self._arguments.items()
-            if name not in _NOT_SHOWN or value != _NOT_SHOWN[name]
+            if name not in self._not_shown or value != self._not_shown[name]
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -69,7 +73,7 @@ class Preview:
 
         Args:
             ax: Matplotlib Axes to draw on; a new figure's when None.
-            num_steps: Steps to draw; four cycles when None.
+            num_steps: Steps to draw; four cycles, or the one cycle, when None.
 
         Returns:
             The Axes. Nothing is shown: call `matplotlib.pyplot.show()` for that.
@@ -78,7 +82,7 @@ class Preview:
             ImportError: If matplotlib is not installed.
         """
         if num_steps is None:
-            num_steps = math.ceil(4 * self.policy.period) + 1
+            num_steps = self.policy.steps_to_show
         rates = self.simulate(num_steps)
         return line_plot(np.arange(num_steps), rates, ax=ax, xlabel="step", ylabel="learning rate")
 
@@ -94,7 +98,7 @@ def dead_cycle(policy: CyclicPolicy, planned_steps: int, steps_per_epoch: float)
     Returns:
         A sentence with the numbers, or None if the cycle lives to the end.
     """
-    if policy.max_lr == policy.base_lr:
+    if policy.max_lr == policy.base_lr and policy.momentum_bounds is None:
         return f"base_lr and max_lr are both {policy.base_lr:g}: the learning rate never changes."
     cycles_per_epoch = steps_per_epoch / policy.period
     if policy.mode == "triangular2":

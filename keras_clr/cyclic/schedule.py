@@ -10,11 +10,11 @@ import keras
 from keras_clr.cyclic import in_graph
 from keras_clr.cyclic.arguments import cyclic_policy, plain_arguments
 from keras_clr.cyclic.policies import CyclicPolicy, ScaleFn
-from keras_clr.cyclic.preview import Preview
+from keras_clr.cyclic.policy_schedule import PolicySchedule
 
 
 @keras.saving.register_keras_serializable(package="keras_clr")
-class CyclicSchedule(Preview, keras.optimizers.schedules.LearningRateSchedule):
+class CyclicSchedule(PolicySchedule[CyclicPolicy]):
     """The cyclical learning rate of `CyclicLR` as a schedule in the graph: exact for any `steps_per_execution`.
 
     Take it rather than the callback when steps are short, above all on JAX: it costs nothing that can be measured.
@@ -67,17 +67,9 @@ class CyclicSchedule(Preview, keras.optimizers.schedules.LearningRateSchedule):
         gradient_accumulation_steps: int | None = None,
         name: str = "CyclicSchedule",
     ) -> None:
-        super().__init__()
         if scale_fn is not None:
             _refuse_unsavable(scale_fn)
-        if gradient_accumulation_steps is not None and (
-            not isinstance(gradient_accumulation_steps, int) or gradient_accumulation_steps < 2
-        ):
-            raise ValueError(
-                "Argument `gradient_accumulation_steps` must be None or an integer >= 2. "
-                f"Received: gradient_accumulation_steps={gradient_accumulation_steps!r}"
-            )
-        self._policy = cyclic_policy(
+        policy = cyclic_policy(
             base_lr,
             max_lr,
             step_size,
@@ -88,27 +80,19 @@ class CyclicSchedule(Preview, keras.optimizers.schedules.LearningRateSchedule):
             step_size_down=step_size_down,
             wave=wave,
         )
-        self._arguments = {
-            **plain_arguments(self._policy, step_size, step_size_down),
-            "gradient_accumulation_steps": gradient_accumulation_steps,
-        }
-        self._gradient_accumulation_steps = gradient_accumulation_steps
-        self._name = name
+        super().__init__(
+            policy,
+            plain_arguments(policy, step_size, step_size_down),
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            name=name,
+        )
 
-    @property
-    def policy(self) -> CyclicPolicy:
-        """The learning rate as a function of the step."""
-        return self._policy
-
-    def __call__(self, step: Any) -> Any:
-        """The learning rate of batch `step` as a float32 tensor."""
-        if self._gradient_accumulation_steps:
-            step = keras.ops.floor_divide(keras.ops.cast(step, "int32"), self._gradient_accumulation_steps)
+    def _in_graph(self, step: Any) -> Any:
         return in_graph.learning_rate(self._policy, step)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, ready for JSON."""
-        config = {**self._arguments, "name": self._name}
+        config = super().get_config()
         if config["scale_fn"] is not None:
             config["scale_fn"] = keras.saving.serialize_keras_object(config["scale_fn"])
         return config

@@ -11,7 +11,7 @@ from keras_clr.cyclic.history import BoundedHistory
 def filled(num_records, limit):
     history = BoundedHistory(limit)
     for step in range(num_records):
-        history.append(step, step / 2)
+        history.append(step, step / 2, step / 4)
     return history
 
 
@@ -36,6 +36,7 @@ def test_bounded_and_even(num_records, limit):
     assert len(gaps) <= 1
     assert num_records - history.steps[-1] <= max(gaps, default=1)
     assert history.rates == [step / 2 for step in history.steps]
+    assert history.momenta == [step / 4 for step in history.steps]
 
 
 def test_the_default_limit():
