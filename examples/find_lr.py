@@ -58,7 +58,7 @@ def main(arguments=None):
     from sklearn.model_selection import train_test_split
 
     import keras_clr
-    from keras_clr._plotting import new_axes
+    from keras_clr._plotting import axes_or_new
 
     digits = load_digits()
     split = train_test_split(digits.data / 16, digits.target, test_size=0.3, random_state=0, stratify=digits.target)
@@ -88,7 +88,7 @@ def main(arguments=None):
         loss, accuracy = np.array(scores).T
         spread = f"{np.median(loss):.3f} ({loss.min():.3f} .. {loss.max():.3f})"
         print(f"{way:18}{spread:>28}{np.median(accuracy):15.3f}")
-    axes = curve.plot(new_axes())
+    axes = curve.plot(axes_or_new(None))
     axes.figure.savefig(options.out, dpi=120)
     print(f"picture of the last curve: {options.out}")
     return 0
