@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
-_MISSING = 'Drawing needs matplotlib. Install it with: pip install "keras-clr[plot]"'
+from keras_clr._extras import import_extra
+
+
+def _need_matplotlib() -> None:
+    import_extra("matplotlib", "plot", "Drawing")
 
 
 def axes_or_new(ax: Any) -> Any:
@@ -22,10 +26,9 @@ def axes_or_new(ax: Any) -> Any:
         if not hasattr(ax, "plot"):
             raise TypeError(f"Argument `ax` must be matplotlib Axes or None. Received: ax={ax!r}")
         return ax
-    try:
-        from matplotlib import pyplot as plt
-    except ImportError as error:
-        raise ImportError(_MISSING) from error
+    _need_matplotlib()
+    from matplotlib import pyplot as plt
+
     return plt.figure(layout="constrained").add_subplot()
 
 
@@ -39,11 +42,10 @@ def new_panels(heights: Sequence[float]) -> Iterator[tuple[Any, Any]]:
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib import style
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(_MISSING) from error
+    _need_matplotlib()
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
     # The salt makes the same picture the same file.
     with style.context(["default", {"svg.hashsalt": "keras-clr"}]):
         # Not pyplot's: it need not be closed, and no notebook shows it.

@@ -6,8 +6,6 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from scipy.stats import beta
-
 from keras_clr.stuck.causes import ranked
 from keras_clr.stuck.finding import Finding
 from keras_clr.study.statistics import exact_interval
@@ -18,7 +16,7 @@ _GUESSING = 0.02
 
 def upper(k: int, n: int, level: float = 0.95) -> float:
     """One-sided Clopper-Pearson bound."""
-    return 1.0 if k == n else float(beta.ppf(level, k + 1, n - k))
+    return exact_interval(k, n, 2 * level - 1)[1]
 
 
 def counted(program: dict[str, Any]) -> list[dict[str, Any]]:

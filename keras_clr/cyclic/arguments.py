@@ -135,6 +135,12 @@ def plain_arguments(policy: CyclicPolicy, step_size: float, step_size_down: floa
     }
 
 
+def plain_momentum(bounds: MomentumBounds | None) -> dict[str, Any]:
+    """The arguments of which `checked_momentum` made `bounds`."""
+    lower, upper = bounds or MOMENTUM_BOUNDS
+    return {"cycle_momentum": bounds is not None, "base_momentum": lower, "max_momentum": upper}
+
+
 def half_cycles(
     step_size: float, step_size_down: float | None, steps_per_epoch: Fraction | None = None
 ) -> tuple[Fraction, Fraction]:

@@ -7,7 +7,7 @@ import warnings
 from fractions import Fraction
 
 from keras_clr._errors import KerasCLRWarning
-from keras_clr.cyclic.arguments import checked_momentum, cyclic_policy, half_cycles, plain_arguments
+from keras_clr.cyclic.arguments import checked_momentum, cyclic_policy, half_cycles, plain_arguments, plain_momentum
 from keras_clr.cyclic.policies import CyclicPolicy, ScaleFn, check_choice
 from keras_clr.cyclic.policy_callback import PolicyCallback
 from keras_clr.cyclic.preview import dead_cycle, flat_rise
@@ -134,9 +134,7 @@ class CyclicLR(PolicyCallback[CyclicPolicy]):
         self._arguments = {
             **plain_arguments(self._checked, step_size, step_size_down),
             "step_size_unit": step_size_unit,
-            "cycle_momentum": bool(cycle_momentum),
-            "base_momentum": float(base_momentum),
-            "max_momentum": float(max_momentum),
+            **plain_momentum(self._checked.momentum_bounds),
         }
 
     def _plan(self) -> None:

@@ -7,7 +7,7 @@ and ends far below where it began, while momentum does the opposite.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -84,61 +84,61 @@ class OneCyclePolicy:
 
 
 def one_cycle_policy(
-    max_lr: float,
-    total_steps: int,
-    *,
-    pct_start: float | None = None,
-    div_factor: float | None = None,
-    final_div_factor: float | None = None,
-    wave: str = "cosine",
-    three_phase: bool = False,
-    preset: str | None = None,
-    momentum_bounds: MomentumBounds | None = None,
+    shape: Mapping[str, Any], total_steps: int, momentum_bounds: MomentumBounds | None = None
 ) -> OneCyclePolicy:
-    """Checks the arguments that `OneCycleLR` and `OneCycleSchedule` share and builds their policy.
+    """Stretches a cycle over a number of steps.
 
     Args:
-        max_lr: The highest learning rate, > 0.
+        shape: What `one_cycle_shape` returned.
         total_steps: Steps in the cycle, at least 3 (4 with three phases).
-        pct_start: Share of the steps in the rise, in (0, 1).
-        div_factor: max_lr / initial rate, >= 1.
-        final_div_factor: Initial rate / smallest rate, > 0.
-        wave: "linear" or "cosine".
-        three_phase: Whether a last phase of its own leads from the initial rate to the smallest.
-        preset: None, "pytorch" or "fastai".
         momentum_bounds: What `checked_momentum` returned.
 
     Returns:
         The `OneCyclePolicy`.
 
     Raises:
-        ValueError: If an argument is out of range, or a phase would have no length.
-        TypeError: If a number is not a number.
+        ValueError: If there are too few steps, or a phase would have no length.
     """
-    arguments = resolved(max_lr, pct_start, div_factor, final_div_factor, wave, three_phase, preset)
-    total_steps = checked_total(total_steps, three_phase)
-    initial_lr = arguments["max_lr"] / arguments["div_factor"]
+    total_steps = checked_total(total_steps, shape["three_phase"])
+    initial_lr = shape["max_lr"] / shape["div_factor"]
     return OneCyclePolicy(
         initial_lr,
-        arguments["max_lr"],
-        initial_lr / arguments["final_div_factor"],
+        shape["max_lr"],
+        initial_lr / shape["final_div_factor"],
         total_steps,
-        _ends(total_steps, arguments["pct_start"], three_phase, preset),
-        wave,
+        _ends(total_steps, shape["pct_start"], shape["three_phase"], shape["preset"]),
+        shape["wave"],
         momentum_bounds,
     )
 
 
-def resolved(
+def one_cycle_shape(
     max_lr: float,
-    pct_start: float | None,
-    div_factor: float | None,
-    final_div_factor: float | None,
-    wave: str,
-    three_phase: bool,
-    preset: str | None,
+    pct_start: float | None = None,
+    div_factor: float | None = None,
+    final_div_factor: float | None = None,
+    wave: str = "cosine",
+    three_phase: bool = False,
+    preset: str | None = None,
 ) -> dict[str, Any]:
-    """The arguments with the preset's numbers in place of None, ready for JSON. Errors as in `one_cycle_policy`."""
+    """Checks the arguments that `OneCycleLR` and `OneCycleSchedule` share, but for the length of the cycle.
+
+    Args:
+        max_lr: The highest learning rate, > 0.
+        pct_start: Share of the steps in the rise, in (0, 1).
+        div_factor: max_lr / initial rate, >= 1.
+        final_div_factor: Initial rate / smallest rate, > 0.
+        wave: "linear" or "cosine".
+        three_phase: Whether a last phase of its own leads from the initial rate to the smallest.
+        preset: None, "pytorch" or "fastai".
+
+    Returns:
+        All of them by name, with the preset's numbers in place of None, ready for JSON.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        TypeError: If a number is not a number.
+    """
     check_choice("preset", preset, PRESETS)
     check_choice("wave", wave, WAVES)
     check_choice("three_phase", three_phase, (True, False))

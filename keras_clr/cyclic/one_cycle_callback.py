@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any, ClassVar
 
 from keras_clr._errors import KerasCLRWarning
 from keras_clr._keras.optimizers import trained_batches
-from keras_clr.cyclic.arguments import checked_momentum
-from keras_clr.cyclic.one_cycle import OneCyclePolicy, fewest_steps, one_cycle_policy, resolved
+from keras_clr.cyclic.arguments import MOMENTUM_BOUNDS, checked_momentum, plain_momentum
+from keras_clr.cyclic.one_cycle import OneCyclePolicy, fewest_steps, one_cycle_policy, one_cycle_shape
 from keras_clr.cyclic.policy_callback import PolicyCallback
 
 
@@ -79,13 +80,11 @@ class OneCycleLR(PolicyCallback[OneCyclePolicy]):
         "The cycle takes the length of the run (total_steps=None), which is only known when training starts. To see "
         "it before, give `total_steps`."
     )
-    _not_shown = {  # noqa: RUF012
+    _not_shown: ClassVar[dict[str, Any]] = {
         "total_steps": None,
         "three_phase": False,
         "preset": None,
-        "cycle_momentum": True,
-        "base_momentum": 0.85,
-        "max_momentum": 0.95,
+        **plain_momentum(MOMENTUM_BOUNDS),
     }
 
     def __init__(
@@ -105,10 +104,10 @@ class OneCycleLR(PolicyCallback[OneCyclePolicy]):
         on_external_change: str = "warn",
         verbose: int = 0,
     ) -> None:
-        self._shape = resolved(max_lr, pct_start, div_factor, final_div_factor, wave, three_phase, preset)
-        self._shape["momentum_bounds"] = checked_momentum(cycle_momentum, base_momentum, max_momentum)
+        self._shape = one_cycle_shape(max_lr, pct_start, div_factor, final_div_factor, wave, three_phase, preset)
+        self._bounds = checked_momentum(cycle_momentum, base_momentum, max_momentum)
         self._takes_the_run = total_steps is None
-        policy = None if total_steps is None else one_cycle_policy(total_steps=total_steps, **self._shape)
+        policy = None if total_steps is None else self._over(total_steps)
         super().__init__(
             policy,
             cycle_momentum=cycle_momentum,
@@ -119,11 +118,12 @@ class OneCycleLR(PolicyCallback[OneCyclePolicy]):
         self._arguments = {
             "max_lr": self._shape["max_lr"],
             "total_steps": None if policy is None else policy.total_steps,
-            **{name: value for name, value in self._shape.items() if name not in ("max_lr", "momentum_bounds")},
-            "cycle_momentum": bool(cycle_momentum),
-            "base_momentum": float(base_momentum),
-            "max_momentum": float(max_momentum),
+            **self._shape,
+            **plain_momentum(self._bounds),
         }
+
+    def _over(self, total_steps: int) -> OneCyclePolicy:
+        return one_cycle_policy(self._shape, total_steps, self._bounds)
 
     def _plan(self) -> None:
         if not self._takes_the_run:
@@ -135,7 +135,7 @@ class OneCycleLR(PolicyCallback[OneCyclePolicy]):
                 "batches an epoch has. Pass `steps_per_epoch` to `fit`, or `total_steps` to OneCycleLR."
             )
         self._run = self._epochs, self._num_batches
-        self._policy = one_cycle_policy(total_steps=self._updates(self._epochs), **self._shape)
+        self._policy = self._over(self._updates(self._epochs))
 
     def _warn_if_over(self) -> None:
         step = trained_batches(self.model.optimizer) // self._accumulation
@@ -159,7 +159,7 @@ class OneCycleLR(PolicyCallback[OneCyclePolicy]):
             return super()._start_again(epoch)
         # What is left of the run is a cycle of its own, and never an error in mid-training.
         left = max(self._updates(self._run[0] - epoch), fewest_steps(self._shape["three_phase"]))
-        self._policy = one_cycle_policy(total_steps=left, **self._shape)
+        self._policy = self._over(left)
         return 0
 
     def _where(self, step: int) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
 from keras_clr.cyclic import one_cycle_in_graph
-from keras_clr.cyclic.one_cycle import OneCyclePolicy, one_cycle_policy, resolved
+from keras_clr.cyclic.one_cycle import OneCyclePolicy, one_cycle_policy, one_cycle_shape
 from keras_clr.cyclic.policy_schedule import PolicySchedule
 
 
@@ -41,7 +41,7 @@ class OneCycleSchedule(PolicySchedule[OneCyclePolicy]):
     [1.0, 13.0, 25.0, 21.5, 18.0, 14.5, 11.0, 7.5, 4.0, 0.5]
     """
 
-    _not_shown = {"three_phase": False, "preset": None, "gradient_accumulation_steps": None}  # noqa: RUF012
+    _not_shown: ClassVar[dict[str, Any]] = {"three_phase": False, "preset": None, "gradient_accumulation_steps": None}
 
     def __init__(
         self,
@@ -57,11 +57,11 @@ class OneCycleSchedule(PolicySchedule[OneCyclePolicy]):
         gradient_accumulation_steps: int | None = None,
         name: str = "OneCycleSchedule",
     ) -> None:
-        arguments = resolved(max_lr, pct_start, div_factor, final_div_factor, wave, three_phase, preset)
-        policy = one_cycle_policy(total_steps=total_steps, **arguments)
+        shape = one_cycle_shape(max_lr, pct_start, div_factor, final_div_factor, wave, three_phase, preset)
+        policy = one_cycle_policy(shape, total_steps)
         super().__init__(
             policy,
-            {"max_lr": arguments.pop("max_lr"), "total_steps": policy.total_steps, **arguments},
+            {"max_lr": shape["max_lr"], "total_steps": policy.total_steps, **shape},
             gradient_accumulation_steps=gradient_accumulation_steps,
             name=name,
         )

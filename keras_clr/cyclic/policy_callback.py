@@ -96,7 +96,7 @@ class PolicyCallback(Preview, keras.callbacks.Callback, Generic[P]):
     def _warn_of_plan(self, num_batches: int | None) -> None:
         """Says what is wrong with the policy in this run, as soon as the batches of an epoch are known."""
 
-    def _start(self, epoch: int) -> int:  # noqa: ARG002
+    def _start(self, epoch: int) -> int:  # noqa: ARG002 - `OneCycleLR` goes by it
         """The batches behind us when the first epoch of a `fit` begins.
 
         The optimizer's count, unless nothing happened since our last fit: then our own, which is exact. The
@@ -108,7 +108,7 @@ class PolicyCallback(Preview, keras.callbacks.Callback, Generic[P]):
                 return position
         return self._counted
 
-    def _start_again(self, epoch: int) -> int:  # noqa: ARG002
+    def _start_again(self, epoch: int) -> int:  # noqa: ARG002 - `OneCycleLR` goes by it
         """The same when the model has been given a fresh start in mid-training."""
         return self._counted
 

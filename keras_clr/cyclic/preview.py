@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from keras_clr._plotting import line_plot
+from keras_clr.cyclic.arguments import plain_momentum
 from keras_clr.cyclic.policies import CyclicPolicy, Policy
 
 DEAD = 1e-3  # An amplitude below this share of max_lr - base_lr is no cycle any more.
@@ -19,9 +20,7 @@ CYCLIC_DEFAULTS = {
     "step_size_unit": "batches",
     "wave": "linear",
     "gradient_accumulation_steps": None,
-    "cycle_momentum": False,
-    "base_momentum": 0.85,
-    "max_momentum": 0.95,
+    **plain_momentum(None),
 }
 FLAT = 0.1  # A rise that ends below this share of it was planned for another run.
 
@@ -30,7 +29,7 @@ class Preview:
     """`simulate`, `plot` and a representation for what has a `policy`."""
 
     _arguments: dict[str, Any]  # The constructor's.
-    _not_shown: dict[str, Any] = CYCLIC_DEFAULTS  # What a representation leaves out.
+    _not_shown: ClassVar[dict[str, Any]] = CYCLIC_DEFAULTS  # What a representation leaves out.
 
     @property
     def policy(self) -> Policy:

@@ -88,11 +88,11 @@ def _first_that_builds(build_model: Callable[[], Any], data: StudyData, plans: S
         if plan.init_seed not in tried:
             try:
                 model = built_model(build_model, data, plan)
-                again = built_model(build_model, data, plan)
+                is_new = build_model() is not model
             except Exception as error:  # whatever a user's function may raise
                 tried[plan.init_seed] = error
             else:
-                if again is model:
+                if not is_new:
                     raise ValueError(
                         "Argument `build_model` must return a new model each time it is called. "
                         f"Received: the same model, '{model.name}', twice. Build and compile it inside the function."

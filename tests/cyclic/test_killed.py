@@ -1,5 +1,6 @@
 """`CyclicLR` with `BackupAndRestore` in a process that is killed at a random batch and started again."""
 
+import itertools
 import os
 import random
 import signal
@@ -59,10 +60,10 @@ def test_after_each_kill_the_weights_go_on_as_if_nothing_had_been(save_freq, tmp
         assert process.returncode == -signal.SIGKILL
         kills += 1
     assert kills >= min(KILLS, 1)
-    starts = [life[0][0] - 1 for life in lives]
-    for earlier, life, begin in zip(lives, lives[1:], starts[1:], strict=False):
+    saved_every = killed.NUM_BATCHES if save_freq == "epoch" else save_freq
+    for earlier, life in itertools.pairwise(lives):
         # It goes on from the last backup, not from the start and not from the batch at which it was killed.
-        saved_every = killed.NUM_BATCHES if save_freq == "epoch" else save_freq
+        begin = life[0][0] - 1
         assert earlier[-1][0] - begin <= saved_every + killed.NUM_BATCHES, (earlier, life)
     # Keras repeats the begun epoch from its first batch, where a backup was made within it: more updates in all.
     beyond = [(n, weight) for life in lives for n, weight in life if n > length]

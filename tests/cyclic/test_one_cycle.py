@@ -5,10 +5,10 @@ import math
 import keras
 import numpy as np
 import pytest
+from cyclic.shapes import one_cycle_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_clr.cyclic.one_cycle import one_cycle_policy
 from keras_clr.cyclic.one_cycle_in_graph import learning_rate
 from keras_clr.cyclic.policies import LAST_STEP
 
@@ -144,8 +144,8 @@ class TestInGraph:
     @given(st.integers(4, 2**31 - 1), shapes, st.lists(st.floats(0, 1.2), min_size=4, max_size=8))
     def test_same_rates(self, total_steps, shape, positions):
         """Within 1e-6 of the policy at any step of a cycle of any length, its corners included."""
-        policy = one_cycle_policy(0.7, total_steps, **shape)
-        self.compare(policy, positions)
+        rates, expected = self.both(one_cycle_policy(0.7, total_steps, **shape), positions)
+        assert rates == pytest.approx(expected, rel=1e-6)
 
     @few
     @given(
@@ -154,16 +154,18 @@ class TestInGraph:
     )  # fmt: skip
     def test_presets(self, total_steps, preset, wave, pct_start, positions):
         """The same where phases end between two steps."""
-        self.compare(one_cycle_policy(0.7, total_steps, pct_start=pct_start, wave=wave, preset=preset), positions)
+        policy = one_cycle_policy(0.7, total_steps, pct_start=pct_start, wave=wave, preset=preset)
+        rates, expected = self.both(policy, positions)
+        assert rates == pytest.approx(expected, rel=1e-6)
 
-    def compare(self, policy, positions):
+    def both(self, policy, positions):
+        """The rates at these positions and around the corners: in the graph, and the policy's."""
         corners = [int(end) + shift for end in policy.ends for shift in (-1, 0, 1)]
         steps = [0, 1, *corners, *(int(position * policy.total_steps) for position in positions)]
-        for step in steps:
-            step = min(max(step, 0), LAST_STEP)
-            rate = learning_rate(policy, keras.ops.convert_to_tensor(step, dtype="int32"))
-            assert keras.backend.standardize_dtype(rate.dtype) == "float32"
-            assert float(rate) == pytest.approx(policy(step), rel=1e-6)
+        steps = [min(max(step, 0), LAST_STEP) for step in steps]
+        rates = [learning_rate(policy, keras.ops.convert_to_tensor(step, dtype="int32")) for step in steps]
+        assert {keras.backend.standardize_dtype(rate.dtype) for rate in rates} == {"float32"}
+        return [float(rate) for rate in rates], [policy(step) for step in steps]
 
 
 class TestRefused:

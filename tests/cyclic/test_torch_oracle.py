@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 from cyclic.momentum import GRADIENTS, train, weights
+from cyclic.shapes import one_cycle_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_clr import CyclicLR
 from keras_clr.cyclic.arguments import cyclic_policy
-from keras_clr.cyclic.one_cycle import one_cycle_policy
 
 torch = pytest.importorskip("torch", reason="torch is not installed: its CyclicLR is the oracle")
 
