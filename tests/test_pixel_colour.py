@@ -1012,6 +1012,14 @@ def test_failed_runs_are_told_at_once(canned, tmp_path, capsys):
     assert capsys.readouterr().err == "[1/1] question ... 0 of 1 frozen, 1 of 1 learned, 2 runs failed\n"
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard():
+    """A process that was started in the background may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt(study):
     """What `keras_clr.study` does on Ctrl-C."""
 
