@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -33,4 +34,12 @@ def attempt(look: Callable[[], _T]) -> tuple[_T | None, str | None]:
     try:
         return look(), None
     except Exception as error:  # whatever a user's model or data may raise
-        return None, f"{type(error).__name__}: {error}"
+        return None, f"{type(error).__name__}: {_plain(str(error))}"
+
+
+def _plain(message: str) -> str:
+    """A backend's message without colours, places in a graph, and lists of arguments; in one line."""
+    message = re.sub("\x1b\\[[0-9;]*m|\\{\\{\\w+ [^}]*\\}\\}|\\[Op:\\w+\\] name:|\\[\\[\\{\\{.*", "", message)
+    message = re.sub(r"Exception encountered when calling .*?\(\)\.\n", "", message)
+    message = re.split(r"\nArguments received by |\nDetected at node|\n-{10,}", message)[0]
+    return " ".join(message.split())

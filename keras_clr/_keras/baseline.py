@@ -10,6 +10,9 @@ import numpy as np
 from keras_clr._keras.gradients import to_numpy
 from keras_clr._keras.readings import loss_kind
 
+# Sums in another order, relative to the sum.
+_ROUNDING = 1e-4
+
 
 def sample_losses(model: Any, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:
     """The loss of each sample, shape (n,), by the one loss of the model; None if it does not tell samples apart."""
@@ -21,7 +24,11 @@ def sample_losses(model: Any, labels: np.ndarray, outputs: np.ndarray) -> np.nda
     if len(y_pred.shape) == len(y.shape) + 1 and y_pred.shape[-1] == 1:
         y = keras.ops.expand_dims(y, -1)  # As Keras does it: else (n, 1) - (n,) would be (n, n).
     losses = to_numpy(loss.call(y, y_pred))
-    if losses.ndim == 0 or len(losses) != len(labels):
+    if losses.ndim == 0:
+        # A loss of one's own that takes the mean itself. If it is one, those of single samples have it, too.
+        singles = [float(to_numpy(loss.call(y[i : i + 1], y_pred[i : i + 1]))) for i in range(len(labels))]
+        return np.array(singles) if np.isclose(np.mean(singles), float(losses), rtol=_ROUNDING) else None
+    if len(losses) != len(labels):
         return None
     means: np.ndarray = losses.reshape(len(losses), -1).mean(axis=1, dtype=np.float64)
     return means

@@ -26,6 +26,7 @@ _LOSS_KINDS = {
     keras.losses.hinge: "hinge",
     keras.losses.squared_hinge: "hinge",
     keras.losses.poisson: "poisson",
+    keras.losses.kl_divergence: "divergence",
     **{getattr(keras.losses, name): "regression" for name in _REGRESSION},
 }
 _SHORT_NAMES = ("mse", "mae", "mape", "msle")
@@ -50,13 +51,14 @@ class HeadLoss:
 
     Attributes:
         name: As Keras or the user calls it.
-        kind: Labels it is for: "binary", "categorical", "sparse" (cross-entropies), "regression", "hinge", "poisson" or
-            "other"; "crossentropy" if Keras chooses by the labels' shape.
+        kind: Labels it is for: "binary", "categorical", "sparse" (cross-entropies), "divergence", "regression",
+            "hinge", "poisson" or "other"; "crossentropy" if Keras chooses by the labels' shape.
         from_logits: Whether it applies a sigmoid or softmax itself.
         label_smoothing: Share that is moved from the true class to all classes.
         ignore_class: Class number that it leaves out, or None.
         sees_logits: Whether it looks behind the last activation and takes the values there (the TensorFlow backend, if
             softmax or sigmoid comes last).
+        over_batch: Whether it takes the samples of a batch for the classes (axis=0).
     """
 
     name: str
@@ -65,6 +67,7 @@ class HeadLoss:
     label_smoothing: float = 0.0
     ignore_class: int | None = None
     sees_logits: bool = False
+    over_batch: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ def read_loss(identifier: Any, ends_in_link: bool, num_axes: int) -> HeadLoss | 
     kind = next((kind for known, kind in _LOSS_KINDS.items() if function is known), "other")
     if options.get("axis", -1) not in (-1, num_axes - 1):
         kind = "other"
+    over_batch = options.get("axis") in (0, -num_axes)
     return HeadLoss(
         name=identifier if isinstance(identifier, str) else str(getattr(loss, "name", None) or _called(function)),
         kind=kind,
@@ -140,6 +144,7 @@ def read_loss(identifier: Any, ends_in_link: bool, num_axes: int) -> HeadLoss | 
         label_smoothing=float(options.get("label_smoothing") or 0.0),
         ignore_class=options.get("ignore_class"),
         sees_logits=looks_behind and any(function is known for known in CROSS_ENTROPIES),
+        over_batch=over_batch,
     )
 
 

@@ -13,62 +13,15 @@ import functools
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
+from keras_clr._keras.gradient_reading import BatchGradient, GradientReading
+
 Batch = tuple[Any, Any, Any]
 """Inputs, labels and sample weights of one batch, as numpy arrays (inputs may be nested)."""
-
-# Samples with so many input values in all, 1 MB as float32, go through the model in one call.
-_FEW_VALUES = 2**18
-
-
-@dataclass(frozen=True)
-class GradientReading:
-    """Gradient of the training loss on some batches.
-
-    Attributes:
-        zeros: For each trainable variable, whether every entry is exactly 0, in every draw. Once none is, the look
-            ends.
-        num_unconnected: Trainable variables that the loss does not depend on at all: they are not among `zeros`.
-        num_draws: Times each sample was looked at, each with its own dropout.
-    """
-
-    zeros: tuple[bool, ...]
-    num_unconnected: int
-    num_draws: int
-
-    @property
-    def num_variables(self) -> int:
-        """Trainable variables."""
-        return len(self.zeros)
-
-    @property
-    def zero(self) -> bool:
-        """Whether no trainable variable has a gradient."""
-        return bool(self.zeros) and all(self.zeros)
-
-
-@dataclass(frozen=True, eq=False)
-class BatchGradient:
-    """Loss and gradient of one training step on one batch.
-
-    Attributes:
-        loss: Training loss, before any loss scaling.
-        gradients: Of each trainable variable, as an array of its shape, without the loss scale; None where the loss
-            does not depend on the variable.
-    """
-
-    loss: float
-    gradients: tuple[np.ndarray | None, ...]
-
-    @property
-    def norms(self) -> tuple[float | None, ...]:
-        """Euclidean norm of each gradient, in double precision."""
-        return tuple(None if g is None else float(np.linalg.norm(g.astype(np.float64))) for g in self.gradients)
 
 
 class GradientProbe:
@@ -101,6 +54,7 @@ class GradientProbe:
         self._weak_model = weakref.ref(model)
         self._made_for = [weakref.ref(part) for part in self._parts(model)]
         self._search = self._step(_any_nonzero)
+        self._jax_outputs: dict[Any, Any] = {}
 
     @staticmethod
     def _parts(model: Any) -> tuple[Any, ...]:
@@ -162,7 +116,9 @@ class GradientProbe:
         import jax
 
         model = self._model
-        rest = [_values(model.non_trainable_variables), _values(model.metrics_variables), *tensors(batch)]
+        state, (x, y, weight) = _values(model.non_trainable_variables), tensors(batch)
+        weight = self._jax_weights(_values(model.trainable_variables), state, x, weight)
+        rest = [state, _values(model.metrics_variables), x, y, weight]
         optimizer = _values(model.optimizer.variables)
 
         def loss(trainable: Any) -> Any:
@@ -175,6 +131,17 @@ class GradientProbe:
             if equation.primitive.name != "stop_gradient" and any(id(v) in needed for v in equation.outvars):
                 needed |= {id(variable) for variable in equation.invars}
         return [id(variable) in needed for variable in program.invars]
+
+    def _jax_weights(self, trainable: Any, state: Any, x: Any, sample_weight: Any) -> Any:
+        """Weights as `weights_for` makes them; the outputs are not computed, only their shapes, and only once."""
+        import jax
+
+        form = tuple(tensor.shape for tensor in keras.tree.flatten(x))
+        if form not in self._jax_outputs:
+            options = {"training": True} if self._model._call_has_training_arg else {}
+            call = functools.partial(self._model.stateless_call, **options)
+            self._jax_outputs[form], _ = jax.eval_shape(call, trainable, state, x)
+        return weights_for(self._jax_outputs[form], sample_weight)
 
     def run_without_gradient(self, stops: Sequence[int]) -> list[list[np.ndarray]]:
         """Trainable weights now and after so many steps of the optimizer on gradients of 0; the model stays."""
@@ -221,7 +188,8 @@ class GradientProbe:
         """The loss as it is, and scaled by the optimizer."""
         model = self._model
         y_pred = model(x, training=True) if model._call_has_training_arg else model(x)
-        loss = model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
+        weights = weights_for(y_pred, sample_weight)
+        loss = model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights, training=True)
         return loss, model.optimizer.scale_loss(loss)
 
     @contextlib.contextmanager
@@ -245,13 +213,25 @@ class GradientProbe:
             gradients = tape.gradient(scaled, trainable)
             return summarise(loss, gradients), _current(scope, self._model.non_trainable_variables)
 
-        if not self._model.run_eagerly:
-            step = tf.function(step, autograph=False, jit_compile=self._model.jit_compile)
-
         def stepped(trainable: Any, state: Any, *batch: Any) -> Any:
             return step(tensors(trainable), tensors(state), *tensors(batch))
 
-        return stepped
+        if self._model.run_eagerly:
+            return stepped
+        compiled = tf.function(step, autograph=False, jit_compile=self._model.jit_compile)
+        traces: dict[Any, Any] = {}
+
+        def traced(trainable: Any, state: Any, *batch: Any) -> Any:
+            # Traced by hand: TensorFlow counts the traces of all models together, and would warn of too many.
+            # Values, not variables: those that come back from a first call are no variables any more.
+            values = ([tf.convert_to_tensor(v) for v in part] for part in (tensors(trainable), tensors(state)))
+            arguments = (*values, *tensors(batch))
+            form = tuple((tensor.dtype, tuple(tensor.shape)) for tensor in keras.tree.flatten(arguments[2:]))
+            if form not in traces:
+                traces[form] = compiled.get_concrete_function(*arguments)
+            return traces[form](*arguments)
+
+        return traced
 
     def _torch(self, summarise: Callable[..., Any]) -> Callable[..., Any]:
         import torch
@@ -289,7 +269,9 @@ class GradientProbe:
         def stepped(trainable: Any, state: Any, *batch: Any) -> Any:
             metrics = _values(self._model.metrics_variables)
             optimizer = _values(self._model.optimizer.variables)
-            return step(tensors(trainable), state, metrics, optimizer, *tensors(batch))
+            x, y, weight = tensors(batch)
+            weight = self._jax_weights(tensors(trainable), state, x, weight)
+            return step(tensors(trainable), state, metrics, optimizer, x, y, weight)
 
         return stepped
 
@@ -314,38 +296,6 @@ def _is_sparse(gradient: Any) -> bool:
     return type(gradient).__name__ == "IndexedSlices"
 
 
-def predict(model: Any, batches: Sequence[Batch]) -> np.ndarray:
-    """Outputs in inference mode of a model with one output."""
-    return predict_all(model, batches)[0]
-
-
-def predict_all(model: Any, batches: Sequence[Batch], weights: Sequence[Any] | None = None) -> list[np.ndarray]:
-    """Each output in inference mode. `model.predict` would start a run of its own in mid-training.
-
-    Args:
-        model: The model.
-        batches: What to look at.
-        weights: Trainable weights to look at instead of the model's own.
-    """
-    mapping = [] if weights is None else list(zip(model.trainable_variables, tensors(list(weights)), strict=True))
-    outputs = []
-    for x in _joined(model, [x for x, _, _ in batches]):
-        with keras.StatelessScope(mapping), apart(gradient=False):
-            x = tensors(x)
-            y_pred = model(x, training=False) if model._call_has_training_arg else model(x)
-            outputs.append([to_numpy(output) for output in keras.tree.flatten(y_pred)])
-    return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
-
-
-def _joined(model: Any, inputs: Sequence[Any]) -> list[Any]:
-    """The same samples in fewer calls, each of which costs a millisecond or more, where they are small."""
-    arrays = keras.tree.flatten(inputs[0])
-    fixed = any(tensor.shape[0] is not None for tensor in keras.tree.flatten(getattr(model, "inputs", None) or []))
-    num_joined = 1 if fixed else max(1, _FEW_VALUES // max(1, sum(array.size for array in arrays)))
-    groups = [inputs[i : i + num_joined] for i in range(0, len(inputs), num_joined)]
-    return [keras.tree.map_structure(lambda *parts: np.concatenate(parts), *group) for group in groups]
-
-
 @contextlib.contextmanager
 def apart(gradient: bool) -> Iterator[None]:
     """Keeps torch's own random state, from which dropout without a seed draws, and builds a graph only if wanted."""
@@ -368,6 +318,13 @@ def _current(scope: Any, variables: Sequence[Any]) -> list[Any]:
 
 def tensors(structure: Any) -> Any:
     return keras.tree.map_structure(keras.ops.convert_to_tensor, structure)
+
+
+def weights_for(y_pred: Any, sample_weight: Any) -> Any:
+    """The weight of each sample in the shape that the loss of each output has: (n, 1) for a loss of (n, steps)."""
+    return keras.tree.map_structure(
+        lambda output: keras.ops.reshape(sample_weight, (-1, *[1] * max(len(output.shape) - 2, 0))), y_pred
+    )
 
 
 def to_numpy(tensor: Any) -> np.ndarray:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_clr._keras.compiled import HeadLoss, HeadMetric, losses_of, metrics_of, read_loss
+from keras_clr._keras.gradients import to_numpy
 from keras_clr._keras.graph import SAME_TENSOR, is_passing, operations_behind, symbolic_outputs
 
 _BACKENDS = ("keras", "tensorflow", "jax", "torch")
@@ -25,7 +27,7 @@ _SAME_SHAPE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Head:
     """One output of a model.
 
@@ -39,6 +41,8 @@ class Head:
         dense: Name of the last Dense layer, if a new one can take its place and become the output.
         loss: Its loss; None if it has none, or if the model computes its own.
         metrics: Its metrics.
+        shape: Sizes of its axes without the batch, None where one is not fixed; None if not known.
+        start: Bias of the last Dense layer, if that and no activation makes the output; else None.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Head:
     dense: str | None = None
     loss: HeadLoss | None = None
     metrics: tuple[HeadMetric, ...] = ()
+    shape: tuple[int | None, ...] | None = None
+    start: np.ndarray | None = None
 
     def for_labels(self, shape: Sequence[int]) -> Head:
         """What Keras makes of "accuracy" and "crossentropy" for labels of this shape (with the batch axis)."""
@@ -100,7 +106,7 @@ def read_heads(model: Any, x: Any = None) -> tuple[Head, ...]:
 
 def _read_head(model: Any, tensor: Any, name: str, loss: Any) -> Head:
     activations: list[str] = []
-    complete, dense = False, None
+    complete, dense, start = False, None, None
     # Nothing but what hands on the very same tensor, the same shape, seen so far; and what came last of all.
     same_tensor, same_shape, ends_in_link = True, True, False
     for operation in operations_behind(tensor):
@@ -112,6 +118,9 @@ def _read_head(model: Any, tensor: Any, name: str, loss: Any) -> Head:
         if getattr(operation, "weights", ()):
             complete = True
             dense = operation.name if same_shape and _can_be_replaced(model, operation) else None
+            bias = getattr(operation, "bias", None)
+            if not activations and isinstance(bias, keras.Variable):
+                start = to_numpy(bias)
             break
         same_tensor = same_tensor and not names and isinstance(operation, (*SAME_TENSOR, keras.layers.Activation))
         same_shape = same_shape and isinstance(operation, _SAME_SHAPE)
@@ -123,6 +132,8 @@ def _read_head(model: Any, tensor: Any, name: str, loss: Any) -> Head:
         activations=tuple(activations),
         complete=complete,
         dense=dense,
+        shape=shape[1:] if shape else None,
+        start=start,
         loss=read_loss(loss, ends_in_link and tensor.dtype == keras.config.floatx(), len(shape)),
     )
 

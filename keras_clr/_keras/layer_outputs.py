@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_clr._keras.gradients import Batch, apart, tensors, to_numpy
+from keras_clr._keras.gradients import Batch, apart, tensors, to_numpy, weights_for
 
 # A sigmoid or tanh with less slope than this passes on less than a thousandth of the gradient (a sigmoid has at most
 # 1/4): |pre-activation| > 6.9 and > 4.1.
@@ -46,6 +46,8 @@ class OutputReading:
         units: Units.
         zero_units: Units that are exactly 0 everywhere, on every sample.
         saturated_units: Units of a sigmoid or tanh with a slope below 1e-3 everywhere, on every sample.
+        entries: Entries in the output of one sample.
+        masked: Samples all of whose steps are masked.
     """
 
     finite: bool
@@ -55,6 +57,8 @@ class OutputReading:
     units: int
     zero_units: int
     saturated_units: int
+    entries: int = 0
+    masked: int = 0
 
 
 class _Output:
@@ -67,11 +71,14 @@ class _Output:
         self._count, self._sum, self._squares, self._spread = 0, 0.0, 0.0, 0.0
         self._alive: Any = False
         self._steep: Any = False
+        self._entries, self._masked = 0, 0
 
-    def add(self, output: np.ndarray) -> None:
+    def add(self, output: np.ndarray, mask: np.ndarray | None) -> None:
         axis = 1 if output.ndim > 3 and self._channels_first == "channels_first" else -1
         units = np.moveaxis(output, axis, -1).reshape(-1, output.shape[axis] if output.ndim > 1 else 1)
         self._finite = self._finite and bool(np.isfinite(units).all())
+        self._entries = output[:1].size
+        self._masked += 0 if mask is None else int((~mask.reshape(len(mask), -1).any(axis=1)).sum())
         self._alive = self._alive | (units != 0.0).any(axis=0)
         if self._slope is not None:
             # What is not a number is not called saturated.
@@ -92,6 +99,8 @@ class _Output:
             units=len(alive),
             zero_units=int((~alive).sum()),
             saturated_units=0 if self._slope is None else int((~np.atleast_1d(self._steep)).sum()),
+            entries=self._entries,
+            masked=self._masked,
         )
 
 
@@ -112,21 +121,34 @@ class Run:
         return rows if rows.ndim == 2 else None
 
 
-def run_layers(model: Any, layers: Sequence[Any], batches: Sequence[Batch], training: bool) -> Run:
+def run_layers(
+    model: Any, layers: Sequence[Any], batches: Sequence[Batch], training: bool, values: Sequence[Any] | None = None
+) -> Run:
+    """Runs the batches through the model.
+
+    Args:
+        model: A built model.
+        layers: Its layers, from `leaves`.
+        batches: What to run.
+        training: In which mode.
+        values: What all variables of the model hold meanwhile, instead of their own; then no loss is taken.
+    """
     outputs: dict[tuple[int, int], _Output] = {}
     final, losses = [], []
     for batch in batches:
         calls: dict[int, int] = {}
 
-        def see(number: int, output: Any, calls: dict[int, int] = calls) -> None:
+        def see(number: int, output: Any, mask: Any, calls: dict[int, int] = calls) -> None:
             array = _concrete(output)
             if array is None:
                 return
             call = calls[number] = calls.get(number, -1) + 1
             with np.errstate(all="ignore"):
-                outputs.setdefault((number, call), _Output(layers[number])).add(array)
+                outputs.setdefault((number, call), _Output(layers[number])).add(array, _boolean(mask))
 
-        with keras.StatelessScope(), apart(gradient=False):
+        # With their values: Keras asks the scope for what its regularizers are to be applied to.
+        held = [v.value for v in model.variables] if values is None else tensors(list(values))
+        with keras.StatelessScope(list(zip(model.variables, held, strict=True))), apart(gradient=False):
             x, y, sample_weight = tensors(batch)
             with _tapped(layers, see):
                 y_pred = model(x, training=training) if model._call_has_training_arg else model(x)
@@ -134,21 +156,22 @@ def run_layers(model: Any, layers: Sequence[Any], batches: Sequence[Batch], trai
             if not _is_finite(y_pred):
                 # torch refuses to compute some losses of a NaN.
                 losses.append(math.nan)
-            elif getattr(model, "compiled", False):
-                loss = model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+            elif values is None and getattr(model, "compiled", False):
+                weights = weights_for(y_pred, sample_weight)
+                loss = model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights, training=training)
                 losses.append(float(to_numpy(loss)))
     return Run(outputs, final, float(np.mean(losses)) if losses else None)
 
 
 @contextlib.contextmanager
 def _tapped(layers: Sequence[Any], see: Any) -> Iterator[None]:
-    """Shows each layer's number and output to `see`, as long as the context lasts."""
+    """Shows each layer's number, output and mask to `see`, as long as the context lasts."""
 
     def tap(number: int, call: Any) -> Any:
         @functools.wraps(call)
         def tapped(*args: Any, **kwargs: Any) -> Any:
             output = call(*args, **kwargs)
-            see(number, output)
+            see(number, output, kwargs.get("mask"))
             return output
 
         return tapped
@@ -216,6 +239,10 @@ def _concrete(output: Any) -> np.ndarray | None:
         # Inside a compiled function.
         return None
     return in_float32(array) if "float" in str(array.dtype) and array.size else None
+
+
+def _boolean(mask: Any) -> np.ndarray | None:
+    return None if mask is None or keras.tree.is_nested(mask) else to_numpy(mask).astype(bool)
 
 
 def in_float32(array: np.ndarray) -> np.ndarray:

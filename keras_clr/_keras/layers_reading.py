@@ -19,6 +19,7 @@ class LayerReading:
         trainable: False if it is frozen.
         training: Output in training mode, in which gradients are taken.
         inference: Output in inference mode.
+        dropout: Share that a dropout layer drops; None for any other.
     """
 
     name: str
@@ -28,6 +29,7 @@ class LayerReading:
     trainable: bool
     training: OutputReading
     inference: OutputReading
+    dropout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class VariableReading:
         zero_gradient: True if the gradient is exactly 0 on every batch, or there is no connection.
         connected: False if the loss does not depend on it at all.
         same_units: True if all its units (last axis) are alike, and their gradients as well, on every batch.
+        penalised: True if a regularizer adds to the loss what its size costs.
     """
 
     name: str
@@ -54,6 +57,7 @@ class VariableReading:
     zero_gradient: bool
     connected: bool
     same_units: bool
+    penalised: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,13 @@ class LayersReading:
         updates: Updates of the weights so far.
         batchnorm_momentum: Largest momentum of a BatchNormalization that learns; None without.
         cannot_know: What could not be looked at, and why.
+        penalty: What the regularizers of the weights add to the loss.
+        flat_loss: True if the slope of the loss in the outputs is exactly 0, wherever they may be; None if that could
+            not be asked.
+        wrong_way: Share of the samples for which the loss falls if the answer of their class falls; None if there is
+            not one class per sample.
+        mask_value: Value of the inputs that a layer masks.
+        mixing: How much the answers to samples depend on the others in their batch, in inference mode, by their size.
     """
 
     num_samples: int
@@ -110,3 +121,25 @@ class LayersReading:
     updates: int
     batchnorm_momentum: float | None
     cannot_know: tuple[str, ...]
+    penalty: float = 0.0
+    flat_loss: bool | None = None
+    wrong_way: float | None = None
+    mask_value: float = 0.0
+    mixing: float | None = None
+
+
+@dataclass(frozen=True)
+class BadOutputs:
+    """Where NaN or infinity begins although all weights are numbers.
+
+    Attributes:
+        layer: Name of the first layer with such an output; None if there is none.
+        masked: Samples all of whose steps are masked there.
+        num_samples: Samples that were looked at.
+        mask_value: Value of the inputs that a layer masks.
+    """
+
+    layer: str | None
+    masked: int
+    num_samples: int
+    mask_value: float

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_clr._keras.gradients import to_numpy
 
@@ -91,6 +93,17 @@ def read_epoch(model: Any) -> EpochReading:
     count = float(to_numpy(tracker.count))
     loss = float(to_numpy(tracker.total)) / count if count else float("nan")
     return EpochReading(loss, count, tuple(accuracies), tuple(unused))
+
+
+def penalty(model: Any, weights: Sequence[np.ndarray] | None = None) -> float:
+    """What the regularizers of the trainable weights add to the loss, as they are or with other `weights`."""
+    variables = model.trainable_variables
+    values = [v.value for v in variables] if weights is None else map(keras.ops.convert_to_tensor, weights)
+    return sum(
+        float(to_numpy(variable.regularizer(value)))
+        for variable, value in zip(variables, values, strict=True)
+        if getattr(variable, "regularizer", None) is not None
+    )
 
 
 def _kind_of(metric: Any) -> str | None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_clr._keras.answers import accuracy_of, clipped_samples, relative_difference, wrong_way_share
 from keras_clr._keras.gradients import Batch, GradientProbe, to_numpy
-from keras_clr._keras.layer_outputs import activation_of, in_float32, leaves, run_layers
-from keras_clr._keras.layers_reading import LayerReading, LayersReading, VariableReading
+from keras_clr._keras.layer_outputs import Run, activation_of, in_float32, leaves, run_layers
+from keras_clr._keras.layers_reading import BadOutputs, LayerReading, LayersReading, VariableReading
 from keras_clr._keras.optimizers import leaf_optimizers, momentum_of
 from keras_clr._keras.random_state import capture_random_state
-from keras_clr._keras.readings import probability_loss
+from keras_clr._keras.readings import penalty, probability_loss
+from keras_clr._keras.rehearsal import loss_apart, mixing
+from keras_clr._keras.slopes import LossSlopes, read_slopes
 
 # Gradients of two units that differ by less, relative to the largest, differ by rounding.
 _ROUNDING = 1e-5
@@ -38,26 +40,36 @@ def read_layers(model: Any, batches: Sequence[Batch]) -> LayersReading:
         )
     give_back = capture_random_state()
     try:
-        with _loss_apart(model):
+        with loss_apart(model):
             return _read(model, batches)
     finally:
         give_back()
 
 
-@contextlib.contextmanager
-def _loss_apart(model: Any) -> Iterator[None]:
-    """A compiled loss is built when it is first used. If it was not, the first `fit` must find it so."""
-    loss = getattr(model, "_compile_loss", None)
-    if loss is None or loss.built:
-        yield
-        return
-    model._compile_loss = type(loss)(
-        loss._user_loss, loss._user_loss_weights, reduction=loss.reduction, output_names=loss.output_names
-    )
+def read_bad_outputs(model: Any, batches: Sequence[Batch]) -> BadOutputs:
+    """Runs the samples with small numbers in the place of whatever is not finite in the model; that stays as it is."""
+    rng = np.random.default_rng(0)
+    values = []
+    for variable in model.variables:
+        value = to_numpy(variable)
+        if _is_bad(variable):
+            # Above 0, as a variance must be.
+            value = np.where(np.isfinite(value), value, rng.uniform(0.01, 0.1, value.shape)).astype(value.dtype)
+        values.append(value)
+    give_back = capture_random_state()
     try:
-        yield
+        layers = leaves(model)
+        run = run_layers(model, layers, batches, False, values)
     finally:
-        model._compile_loss = loss
+        give_back()
+    num_samples = sum(len(weight) for _, _, weight in batches)
+    seen = ((layers[number].name, output.reading()) for (number, _), output in run.outputs.items())
+    name, masked = next(((name, part.masked) for name, part in seen if not part.finite), (None, 0))
+    return BadOutputs(name, masked, num_samples, _mask_value(layers))
+
+
+def _mask_value(layers: Sequence[Any]) -> float:
+    return next((float(part.mask_value) for part in layers if isinstance(part, keras.layers.Masking)), 0.0)
 
 
 def _read(model: Any, batches: Sequence[Batch]) -> LayersReading:
@@ -70,9 +82,17 @@ def _read(model: Any, batches: Sequence[Batch]) -> LayersReading:
     for number, call in calls:
         layer = layers[number]
         positions.setdefault(number, len(readings))
-        outputs = (run.outputs[number, call].reading() for run in (training, inference))
         readings.append(
-            LayerReading(layer.name, type(layer).__name__, activation_of(layer), call, _is_trainable(layer), *outputs)
+            LayerReading(
+                name=layer.name,
+                class_name=type(layer).__name__,
+                activation=activation_of(layer),
+                call=call,
+                trainable=_is_trainable(layer),
+                training=training.outputs[number, call].reading(),
+                inference=inference.outputs[number, call].reading(),
+                dropout=_dropout(layer),
+            )
         )
     unseen = [layer.name for number, layer in enumerate(layers) if number not in positions]
     if unseen:
@@ -96,10 +116,11 @@ def _read(model: Any, batches: Sequence[Batch]) -> LayersReading:
                 look.add(gradient)
         loss = float(np.mean(losses))
     kind = probability_loss(model) if loss is not None else None
-    wrong, right = _clipped(training.rows(), batches, kind)
+    wrong, right = clipped_samples(training.rows(), batches, kind)
     inputs = [a for x, _, _ in batches for a in map(to_numpy, keras.tree.flatten(x)) if a.dtype.kind in "biuf"]
     variables = [look.reading(probe is not None) for look in looks]
     last = len(readings)
+    slopes = _slopes(model, training, batches, loss)
     return LayersReading(
         num_samples=sum(len(y) for y in (keras.tree.flatten(y)[0] for _, y, _ in batches)),
         layers=tuple(readings),
@@ -109,9 +130,9 @@ def _read(model: Any, batches: Sequence[Batch]) -> LayersReading:
         input_spread=max((float(np.ptp(a.astype(np.float64), axis=0).max(initial=0.0)) for a in inputs), default=0.0),
         loss_training=loss,
         loss_inference=inference.loss,
-        accuracy_training=_accuracy(training.rows(), batches, kind),
-        accuracy_inference=_accuracy(inference.rows(), batches, kind),
-        output_difference=_difference(training.rows(), inference.rows()),
+        accuracy_training=accuracy_of(training.rows(), batches, kind),
+        accuracy_inference=accuracy_of(inference.rows(), batches, kind),
+        output_difference=relative_difference(training.rows(), inference.rows()),
         clipped_wrong=None if wrong is None else int(wrong.sum()),
         clipped_right=None if right is None else int(right.sum()),
         clipped_gradient=_has_gradient(probe, batches, wrong),
@@ -126,7 +147,24 @@ def _read(model: Any, batches: Sequence[Batch]) -> LayersReading:
             default=None,
         ),
         cannot_know=tuple(cannot_know),
+        penalty=penalty(model),
+        flat_loss=all(part.flat for part in slopes) if slopes else None,
+        wrong_way=wrong_way_share(training.rows(), batches, [part.at_outputs[0] for part in slopes]),
+        mask_value=_mask_value(layers),
+        mixing=mixing(model, batches[0]) if batches else None,
     )
+
+
+def _slopes(model: Any, run: Run, batches: Sequence[Batch], loss: float | None) -> list[LossSlopes]:
+    """Of the loss in the outputs; empty where there is no compiled loss, or it is not finite."""
+    if loss is None or not math.isfinite(loss) or getattr(model, "loss", None) is None:
+        return []
+    return [read_slopes(model, batch, y_pred) for batch, y_pred in zip(batches, run.final, strict=True)]
+
+
+def _dropout(layer: Any) -> float | None:
+    dropping = (keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D)
+    return float(layer.rate) if isinstance(layer, (*dropping, keras.layers.SpatialDropout3D)) else None
 
 
 class _Gradients:
@@ -158,6 +196,7 @@ class _Gradients:
             zero_gradient=taken and self._zero,
             connected=connected,
             same_units=taken and connected and self._same_units,
+            penalised=getattr(self._variable, "regularizer", None) is not None,
         )
 
 
@@ -181,23 +220,6 @@ def _gradient_probe(model: Any, loss: float | None, cannot_know: list[str]) -> G
         return None
 
 
-def _clipped(
-    rows: np.ndarray | None, batches: Sequence[Batch], kind: str | None
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Which samples have a true-class probability below the clip, and above 1 - the clip."""
-    classes = _classes(batches, rows)
-    if rows is None or classes is None or kind is None:
-        return None, None
-    if rows.shape[1] == 1:
-        probabilities = np.where(classes == 1, rows[:, 0], 1.0 - rows[:, 0])
-    else:
-        with np.errstate(all="ignore"):
-            probabilities = rows[np.arange(len(rows)), classes] / rows.sum(axis=1)
-    epsilon = keras.config.epsilon()
-    # Keras compares in the precision of the output: 1 - 1e-7 is 1 - 1.19e-7 in float32.
-    return probabilities < np.float32(epsilon), probabilities > np.float32(1.0 - epsilon)
-
-
 def _has_gradient(probe: GradientProbe | None, batches: Sequence[Batch], samples: np.ndarray | None) -> bool | None:
     """Whether these samples alone have a gradient, all others having weight 0."""
     if probe is None or samples is None or not samples.any():
@@ -209,39 +231,6 @@ def _has_gradient(probe: GradientProbe | None, batches: Sequence[Batch], samples
         for gradient in probe.measure((x, y, weight * part.astype(weight.dtype))).gradients
         if gradient is not None
     )
-
-
-def _classes(batches: Sequence[Batch], rows: np.ndarray | None) -> np.ndarray | None:
-    """Class number of each sample, if there is one for each row of the output."""
-    labels = [y for _, y, _ in batches]
-    if rows is None or any(keras.tree.is_nested(y) for y in labels):
-        return None
-    y = np.concatenate([np.asarray(part) for part in labels])
-    if y.ndim == 2 and y.shape[1] == rows.shape[1] > 1:
-        one_hot = np.isclose(y.sum(axis=1, dtype=np.float64), 1.0, atol=1e-3).all() and (y >= 0).all()
-        return y.argmax(axis=1) if one_hot else None
-    y = y.reshape(len(y), -1)
-    if y.shape[1] != 1 or len(y) != len(rows) or not np.isfinite(y).all() or (y != np.floor(y)).any():
-        return None
-    largest = max(rows.shape[1] - 1, 1)
-    return y[:, 0].astype(np.int64) if y.min() >= 0 and y.max() <= largest else None
-
-
-def _accuracy(rows: np.ndarray | None, batches: Sequence[Batch], kind: str | None) -> float | None:
-    classes = _classes(batches, rows)
-    # The threshold of one unit is known for probabilities only.
-    if rows is None or classes is None or (rows.shape[1] == 1 and kind is None):
-        return None
-    answers = rows[:, 0] > 0.5 if rows.shape[1] == 1 else rows.argmax(axis=1)
-    return float(np.mean(answers == classes))
-
-
-def _difference(training: np.ndarray | None, inference: np.ndarray | None) -> float | None:
-    if training is None or inference is None:
-        return None
-    size = float(np.linalg.norm(inference))
-    distance = float(np.linalg.norm(training - inference))
-    return distance / size if size else (0.0 if distance == 0.0 else math.inf)
 
 
 def _updates(model: Any) -> int:

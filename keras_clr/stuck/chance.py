@@ -43,6 +43,13 @@ class Chance:
         """Top-k accuracy of always answering the k commonest classes."""
         return float(sum(sorted(self.shares)[-k:]))
 
+    @property
+    def lowest(self) -> float | None:
+        """Accuracy of the worst answer that is the same for all samples and a label of some."""
+        if self.kind == "multi-label" and self.accuracy is not None:
+            return 1.0 - self.accuracy
+        return min(self.shares, default=None)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, ready for JSON."""
         return {**asdict(self), "shares": list(self.shares)}

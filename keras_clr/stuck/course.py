@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ _COUNTING = {
     "regression": (),
 }
 # Of several outputs, the run stands where the worst stands.
-_WORST_FIRST = (State.COLLAPSED, State.AT_CHANCE, State.TOO_EARLY, State.LEARNING)
+_WORST_FIRST = (State.COLLAPSED, State.BELOW_CHANCE, State.AT_CHANCE, State.TOO_EARLY, State.LEARNING)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,17 @@ class OutputCourse:
             return State.LEARNING
         if test.fallen:
             return State.COLLAPSED
-        return State.AT_CHANCE if test.alarm else State.TOO_EARLY
+        if not test.alarm:
+            return State.TOO_EARLY
+        return State.BELOW_CHANCE if self._is_below() else State.AT_CHANCE
+
+    def _is_below(self) -> bool:
+        """Whether the last epoch's accuracy is below that of the worst constant answer, beyond doubt."""
+        lowest, metric = self.chance.lowest, self.metric
+        if lowest is None or metric is None or self.accuracy is None or metric.top_k > 1:
+            return False
+        error = math.sqrt(lowest * (1.0 - lowest) / metric.count)
+        return self.accuracy < lowest - CLEAR_ADVANTAGE * error
 
     def evidence(self) -> dict[str, float]:
         """The numbers behind the state; empty if nothing was counted."""
@@ -165,7 +176,8 @@ def right_answers(
         reading: What the model's metrics have counted.
         output: Which output, counted from 0.
         chance: Chance level of its labels.
-        entries: Labels in one sample: 1, or the length of a sequence.
+        entries: Labels in one sample: 1, or the length of a sequence. A metric counts them one by one, or a sample's
+            mean as one answer.
         notes: Takes what cannot be used, and why.
     """
     for metric in reading.accuracies:
@@ -173,7 +185,7 @@ def right_answers(
             continue
         if metric.kind not in _COUNTING[chance.kind]:
             notes.append(f"Metric `{metric.name}` does not count samples with {chance.kind} labels: it is not used.")
-        elif metric.count != reading.num_samples * entries or not metric.count:
+        elif metric.count not in (reading.num_samples, reading.num_samples * entries) or not metric.count:
             notes.append(
                 f"Metric `{metric.name}` has counted {metric.count:g} answers where {reading.num_samples * entries:g} "
                 "were asked for (a mask?): not used."

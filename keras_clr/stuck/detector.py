@@ -128,7 +128,7 @@ class StuckDetector(keras.callbacks.Callback):
             num_epochs=params.get("epochs"),
             num_batches=params.get("steps"),
         )
-        self._tell_certain(Diagnosis(State.NOT_TRAINED, self._observer.findings))
+        self._tell_certain(Diagnosis(State.NOT_TRAINED, self._observer.findings), "before training")
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """From here on, what the metrics count is this epoch."""
@@ -147,6 +147,8 @@ class StuckDetector(keras.callbacks.Callback):
             return
         before = None if self.diagnosis_ is None else self.diagnosis_.state
         self.diagnosis_ = diagnosis = self._observer.observe(epoch, logs or {}, self._reading)
+        # Of a model that was built in the first step, only now.
+        self._tell_certain(Diagnosis(State.NOT_TRAINED, self._observer.findings), "after the first epoch")
         if self.verbose and diagnosis.state is not before:
             print_message(f"\nEpoch {epoch + 1}: StuckDetector: {diagnosis.state.value}")
         if diagnosis.state in _LOST:
@@ -170,11 +172,13 @@ class StuckDetector(keras.callbacks.Callback):
             self.model.stop_training = True
         warnings.warn(message, StuckTrainingWarning, stacklevel=2)
 
-    def _tell_certain(self, diagnosis: Diagnosis) -> None:
-        """What is certain before training is worth a warning; what is a hint waits for somebody who asks."""
+    def _tell_certain(self, diagnosis: Diagnosis, when: str) -> None:
+        """What is certain without training is worth a warning; what is a hint waits for somebody who asks."""
         if not diagnosis.findings or diagnosis.findings[0].confidence != Confidence.CERTIFICATE:
             return
-        message = f"StuckDetector, before training: {diagnosis.summary()}"
+        if diagnosis.findings[0].code in self._told:
+            return
+        message = f"StuckDetector, {when}: {diagnosis.summary()}"
         if self.on_stuck == "raise":
             raise StuckTrainingError(message, diagnosis)
         self._warn_once(message, diagnosis.findings[0].code)

@@ -9,7 +9,7 @@ from keras_clr._samples import first_samples
 from keras_clr.stuck.causes import ranked
 from keras_clr.stuck.checks.data import check_order
 from keras_clr.stuck.diagnosis import Diagnosis, State
-from keras_clr.stuck.examination import examine_layers, examine_model, find_targets
+from keras_clr.stuck.examination import examine_layers, examine_model, examine_step, find_targets
 from keras_clr.stuck.probe import Probe
 
 # Of data that come in batches, so many samples are looked at.
@@ -21,8 +21,9 @@ def diagnose(model: Any, x: Any, y: Any = None) -> Diagnosis:
 
     More than half of the programs that do not learn can be told from looking: an output layer that does not fit the
     loss, a loss that does not fit the labels, labels outside its range, inputs that are not numbers. The rest of what
-    it looks at needs one forward and one backward pass on 32 samples: dead or saturated layers, gradients that vanish,
-    a first loss far above that of guessing. Of data that come in batches, also whether the classes come in order.
+    it looks at needs one forward and one backward pass on 32 samples: an error with which `fit` would stop, dead or
+    saturated layers, gradients that vanish, a first loss far above that of guessing. Of data that come in batches, also
+    whether the classes come in order.
 
     The model, its optimizer, metrics and all random states stay as they are, to the bit; an unbuilt model is built on
     the first sample. A generator loses the batches that were looked at.
@@ -38,7 +39,7 @@ def diagnose(model: Any, x: Any, y: Any = None) -> Diagnosis:
         expected not to, and a "hint" is worth a look: healthy models have some.
 
     Raises:
-        ValueError: If the model is not compiled, there are no samples, or not as many inputs as labels.
+        ValueError: If the model is not compiled, data in batches give none, or there are not as many inputs as labels.
 
     Example:
     >>> import keras, numpy as np
@@ -52,12 +53,18 @@ def diagnose(model: Any, x: Any, y: Any = None) -> Diagnosis:
         raise ValueError("Argument `model` must be compiled: call `model.compile(optimizer=..., loss=...)` first.")
     inputs, labels, batch_size = first_samples(x, y, _SAMPLES)
     probe = Probe(inputs, labels)
+    if not probe.num_labels:
+        return Diagnosis(State.NOT_TRAINED, tuple(examine_step(model, probe)), evidence={"num_labels": 0})
     if not model.built:
         model(probe.first_sample())
     examined, no_model = attempt(lambda: examine_model(model, probe))
     found, no_chance = attempt(lambda: find_targets(model, probe))
     targets, chance_loss = found or ([], None)
-    looked, no_layers = attempt(lambda: examine_layers(model, probe, before_training=True, chance_loss=chance_loss))
+    refused = examine_step(model, probe)
+    if refused:
+        looked, no_layers = None, None  # For the same reason.
+    else:
+        looked, no_layers = attempt(lambda: examine_layers(model, probe, before_training=True, chance_loss=chance_loss))
     in_layers, unseen = looked or ([], ())
     classes = probe.classes_in_order
     in_order = [] if classes is None or batch_size is None else check_order(classes, batch_size)
@@ -68,7 +75,7 @@ def diagnose(model: Any, x: Any, y: Any = None) -> Diagnosis:
     }
     return Diagnosis(
         State.NOT_TRAINED,
-        findings=ranked([*(examined or ()), *in_order, *in_layers]),
+        findings=ranked([*(examined or ()), *refused, *in_order, *in_layers]),
         chance=targets[0].chance if len(targets) == 1 else None,
         evidence={"num_labels": probe.num_labels},
         cannot_know=(*(f"{what}: {error}" for what, error in failures.items() if error), *unseen),

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which stay apart for colour-blind readers; the bands on white paper at 30 %.
 _BANDS = {"open": "#e0e0e0", "good": "#cce9f8", "doubtful": "#fbf7c6", "bad": "#f2cfb3"}
 # States of the same grade differ by their hatch.
-_HATCHES = {State.SLOW_START: "//", State.CLASS_SHARES: "..", State.COLLAPSED: "\\\\", State.DIVERGED: "xx"}
+_HATCHES = {
+    State.SLOW_START: "//",
+    State.CLASS_SHARES: "..",
+    State.COLLAPSED: "\\\\",
+    State.DIVERGED: "xx",
+    State.BELOW_CHANCE: "--",
+}
 _LINES = {
     "training": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
     "validation": {"color": "#009E73", "linestyle": "--", "marker": "s"},

@@ -8,9 +8,12 @@ import numpy as np
 
 from keras_clr._keras.graph import raw_inputs
 from keras_clr._keras.heads import Head, read_heads
-from keras_clr._keras.taps import read_layers
+from keras_clr._keras.rehearsal import refusal
+from keras_clr._keras.taps import read_bad_outputs, read_layers
+from keras_clr.stuck.causes.head import FIT_FAILS
 from keras_clr.stuck.causes.layers import NO_TRAINABLE_WEIGHTS
 from keras_clr.stuck.checks.data import check_inputs
+from keras_clr.stuck.checks.finite import check_bad_outputs
 from keras_clr.stuck.checks.head import check_head
 from keras_clr.stuck.checks.layers import check_layers
 from keras_clr.stuck.checks.task import read_task
@@ -58,6 +61,12 @@ def examine_model(model: Any, probe: Probe) -> list[Finding]:
     return findings + check_inputs(probe.inputs_by_name(), targets, raw_inputs(model))
 
 
+def examine_step(model: Any, probe: Probe) -> list[Finding]:
+    """Whether a training step gets through at all."""
+    reason = refusal(model, probe.batches(model, None)[0]) if len(probe) else "there are no samples."
+    return [] if reason is None else [FIT_FAILS.finding(Confidence.CERTIFICATE, {}, {"reason": reason})]
+
+
 def _heads(model: Any, probe: Probe) -> tuple[tuple[Head, ...], list[np.ndarray]]:
     """The outputs, and all labels of each."""
     heads = read_heads(model, probe.first_sample())
@@ -77,3 +86,11 @@ def examine_layers(
     """
     reading = read_layers(model, probe.batches(model, None)[:1])
     return check_layers(reading, before_training=before_training, chance_loss=chance_loss), reading.cannot_know
+
+
+def examine_divergence(model: Any, probe: Probe) -> list[Finding]:
+    """Whether samples have no number for an answer, whatever the weights; asked when the weights are lost."""
+    batches = probe.batches(model, None)
+    # The last one may be filled up: what is in it would count twice.
+    num_full = max(1, len(probe) // len(batches[0][2]))
+    return check_bad_outputs(read_bad_outputs(model, batches[:num_full]))

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_clr._links import DOCUMENTATION
+
 
 class Confidence(enum.StrEnum):
     """How sure a finding is; the value is the message. In this order: the surest first.
@@ -67,7 +69,7 @@ class Cause:
     @property
     def link(self) -> str:
         """Where the documentation explains this cause."""
-        return f"docs/why-stuck.md#{self.code}"
+        return f"{DOCUMENTATION.format(page='why-stuck')}#{self.code}"
 
     def finding(
         self, confidence: Confidence, numbers: Mapping[str, Any], words: Mapping[str, Any] | None = None

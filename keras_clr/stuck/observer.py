@@ -12,12 +12,14 @@ import numpy as np
 from keras_clr._errors import attempt
 from keras_clr._keras.gradients import to_numpy
 from keras_clr._keras.optimizers import accumulation_steps, leaf_optimizers
-from keras_clr._keras.readings import EpochReading, read_epoch
+from keras_clr._keras.readings import EpochReading, penalty, read_epoch
+from keras_clr._keras.reinitialise import fresh_weights
 from keras_clr.stuck.causes import ranked
-from keras_clr.stuck.checks.run import EpochSeen, RunSeen, check_run
+from keras_clr.stuck.checks.run import check_run
+from keras_clr.stuck.checks.run_seen import EpochSeen, RunSeen
 from keras_clr.stuck.course import OutputCourse, judge, right_answers
 from keras_clr.stuck.diagnosis import Diagnosis, State
-from keras_clr.stuck.examination import examine_layers, examine_model, find_targets
+from keras_clr.stuck.examination import examine_divergence, examine_layers, examine_model, find_targets
 from keras_clr.stuck.finding import Finding, plain
 from keras_clr.stuck.probe import Probe, Target
 from keras_clr.stuck.probing import Answers, Probing
@@ -53,6 +55,8 @@ class Observer:
         self._margin, self._false_alarm = margin, false_alarm
         self._num_epochs, self._num_batches = num_epochs, num_batches
         self.findings: tuple[Finding, ...] = ()
+        self._met = model.built
+        self._first_penalty, _ = attempt(lambda: penalty(model)) if model.built else (None, None)
         self._targets: list[Target] = []
         self._chance_loss: float | None = None
         self._notes = self._meet()
@@ -93,6 +97,13 @@ class Observer:
             logs: Keras' logs of the epoch.
             reading: What the metrics had counted when training was over, None to read them now.
         """
+        if not self._met and self._model.built:
+            # Its layers, and with them the head, have come to be in the first step.
+            self._met = True
+            self._notes = self._meet()
+            self.start_anew()
+            # Its first weights are gone: others like them.
+            self._first_penalty, _ = attempt(lambda: penalty(self._model, fresh_weights(self._model, seed=0)))
         notes = list(self._notes)
         loss = float(logs["loss"]) if "loss" in logs else None
         evidence: dict[str, Any] = {"epoch": epoch} | ({} if loss is None else {"training_loss": plain(loss)})
@@ -103,7 +114,10 @@ class Observer:
             self._count(reading, loss, epoch, evidence, notes)
         rate, _ = attempt(lambda: float(to_numpy(leaf_optimizers(self._model.optimizer)[0].learning_rate)))
         accuracy = self._courses[0].accuracy if self._courses else evidence.get("training_accuracy")
-        seen = EpochSeen(epoch, State.TOO_EARLY, loss, accuracy, self._validation(logs), learning_rate=rate)
+        weighs, _ = attempt(lambda: penalty(self._model))
+        seen = EpochSeen(
+            epoch, State.TOO_EARLY, loss, accuracy, self._validation(logs), learning_rate=rate, penalty=weighs
+        )
         found: list[Finding] = []
         if loss is not None and not math.isfinite(loss):
             seen = replace(seen, state=State.DIVERGED)
@@ -172,6 +186,11 @@ class Observer:
         if not answers.finite:
             return replace(seen, state=State.DIVERGED), []
         self._answers = answers
+        if answers.loss is None and len(self._targets) == 1:
+            notes.append(
+                "The compiled loss gives no loss of single samples: whether the model is better than the best answer "
+                "that does not look at the input cannot be known."
+            )
         evidence |= {"probe_accuracy": answers.accuracies[0]} if answers.accuracies[0] is not None else {}
         evidence |= {"probe_loss": answers.loss} if answers.loss is not None else {}
         if answers.advantage is not None:
@@ -216,9 +235,11 @@ class Observer:
     def _look_inside(self, seen: EpochSeen, notes: list[str]) -> list[Finding]:
         """What the layers show, once for each state in which that may say why."""
         state = seen.state
+        if state is State.DIVERGED:
+            return self._look_for_bad_samples()
         guesses = seen.probe_accuracy is not None and self._courses[0].near_chance(seen.probe_accuracy)
         # Right in training and guessing on the probe: its two modes may disagree.
-        stuck = state in (State.AT_CHANCE, State.CLASS_SHARES, State.COLLAPSED, State.FROZEN)
+        stuck = state in (State.AT_CHANCE, State.BELOW_CHANCE, State.CLASS_SHARES, State.COLLAPSED, State.FROZEN)
         if not stuck and not (state is State.LEARNING and guesses):
             self._looked_inside = None
             return []
@@ -234,6 +255,12 @@ class Observer:
             self._looked_inside = state, findings
         return self._looked_inside[1]
 
+    def _look_for_bad_samples(self) -> list[Finding]:
+        """Samples that no weights give a number for: then the rate is not to blame."""
+        probe = self._probe
+        found, _ = attempt(lambda: examine_divergence(self._model, probe)) if probe is not None else (None, None)
+        return found or []
+
     def _run(self, evidence: Mapping[str, Any]) -> RunSeen:
         test = self._courses[0].test if self._courses else None
         answers = self._answers
@@ -248,6 +275,7 @@ class Observer:
             needed=None if answers is None else answers.needed,
             optimizer=type(leaf_optimizers(self._model.optimizer)[0]).__name__,
             labels_in_order=self._probe is not None and self._probe.in_class_order,
+            first_penalty=self._first_penalty,
         )
 
     def _validation(self, logs: Mapping[str, Any]) -> float | None:

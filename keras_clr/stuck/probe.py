@@ -116,7 +116,7 @@ class Probe:
         self._x = keras.tree.map_structure(lambda array: _in_floatx(array[self._kept]), arrays)
         self._y = keras.tree.map_structure(lambda array: _in_floatx(array[self._kept]), labels)
         self.inputs: tuple[float, float] | None = None
-        if isinstance(self._x, np.ndarray) and self._x.dtype.kind in "biuf":
+        if isinstance(self._x, np.ndarray) and self._x.dtype.kind in "biuf" and len(self._x):
             some = self._x[:_LARGEST_BATCH]
             self.inputs = float(some.mean(dtype="float64")), float(some.std(dtype="float64"))
         # A weight of its own for each sample: gradients of two samples that cancel must not look like none.

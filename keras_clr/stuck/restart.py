@@ -21,11 +21,16 @@ class Restarter:
         model: The compiled and built model as it is when `fit` begins.
 
     Raises:
-        ValueError: If the weights of a layer cannot be drawn anew, or the model has been trained before.
+        ValueError: If the model is not built or has been trained before, or a layer's weights cannot be drawn anew.
     """
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        if not model.built:
+            raise ValueError(
+                "on_stuck='restart' needs a model whose weights exist when `fit` begins. Start it with "
+                "`keras.Input(...)`, or call it on a batch first."
+            )
         if int(model.optimizer.iterations):
             raise ValueError(
                 "on_stuck='restart' would throw away what this model has learned: its optimizer has counted "

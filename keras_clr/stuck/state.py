@@ -13,6 +13,7 @@ class State(enum.StrEnum):
     LEARNING = "learning"
     SLOW_START = "slow start"
     AT_CHANCE = "at chance so far"
+    BELOW_CHANCE = "worse than chance"
     CLASS_SHARES = "learned the class shares only"
     COLLAPSED = "collapsed after progress"
     DIVERGED = "diverged"
@@ -30,6 +31,7 @@ _GRADES = {
     State.LEARNING: "good",
     State.SLOW_START: "doubtful",
     State.AT_CHANCE: "doubtful",
+    State.BELOW_CHANCE: "bad",
     State.CLASS_SHARES: "doubtful",
     State.COLLAPSED: "bad",
     State.DIVERGED: "bad",

@@ -112,6 +112,11 @@ def outlook(diagnosis: Diagnosis) -> str:
         return "The training accuracy had been above chance and has fallen back to it."
     if state is State.CLASS_SHARES:
         return "The loss is that of answering the shares of the labels to every sample."
+    if state is State.BELOW_CHANCE:
+        return (
+            "The training accuracy is below that of any one answer to all samples: the answers are the wrong way round "
+            "(labels or outputs are swapped, or the loss falls when they get worse), or of classes that do not occur."
+        )
     if state is State.AT_CHANCE and "margin" in seen:
         least = seen["chance_accuracy"] + seen["margin"]
         return (

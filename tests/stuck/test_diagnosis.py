@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from stuck.builders import FAR, balanced_data, classifier, run, verdicts
 
-from keras_clr._keras.gradients import GradientReading
+from keras_clr._keras.gradient_reading import GradientReading
 from keras_clr.stuck.causes import CAUSES, ranked
 from keras_clr.stuck.chance import chance_level
 from keras_clr.stuck.checks.training import Reach, Standstill, check_standstill, count_clipped

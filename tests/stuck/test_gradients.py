@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from stuck.builders import FAR, balanced_data, classifier
 
-from keras_clr._keras.gradients import GradientProbe, predict, to_numpy
+from keras_clr._keras.gradients import GradientProbe, to_numpy
+from keras_clr._keras.prediction import predict
 from keras_clr._keras.readings import CountedAccuracy, probability_loss, read_epoch
 from keras_clr.stuck.certificate import way_out
 from keras_clr.stuck.checks.training import measure_reach
@@ -106,7 +107,7 @@ def test_small_batches_are_answered_together(batch_shape, monkeypatch):
     expected = x @ to_numpy(model.layers[-1].kernel)
     np.testing.assert_allclose(predict(model, batches), expected, rtol=1e-5, atol=1e-6)
     assert sizes == ([32] if batch_shape[0] is None else [8] * 4)
-    monkeypatch.setattr("keras_clr._keras.gradients._FEW_VALUES", 64)
+    monkeypatch.setattr("keras_clr._keras.prediction._FEW_VALUES", 64)
     predict(model, batches)
     assert sizes[-2:] == ([16] * 2 if batch_shape[0] is None else [8] * 2)
 

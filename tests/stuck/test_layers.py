@@ -82,6 +82,13 @@ def reading(layers=None, variables=None, **changes):
     return dataclasses.replace(healthy, **changes)
 
 
+def dropping(rate):
+    """A reading with a dropout of 64 values before the head."""
+    dropout = dataclasses.replace(layer("dropout", None, entries=64), class_name="Dropout", dropout=rate)
+    healthy = reading()
+    return dataclasses.replace(healthy, layers=(*healthy.layers[:2], dropout, healthy.layers[2]))
+
+
 def found(reading, before_training=True, chance_loss=CHANCE):
     """Codes and confidences."""
     findings = check_layers(reading, before_training=before_training, chance_loss=chance_loss)
@@ -240,6 +247,20 @@ def falling(factor, **changes):
             reading(layers={"second": {"zero_units": 3, "units": 32}}),
         ),
         (
+            "loss-without-slope",
+            "certificate",
+            reading(variables=dict.fromkeys(KERNELS, NO_GRADIENT), flat_loss=True),
+            # As with a loss that is added in a layer, beside one for the looks.
+            reading(flat_loss=True),
+        ),
+        ("loss-rewards-wrong-answers", "forecast", reading(wrong_way=1.0), reading(wrong_way=0.9)),
+        ("samples-mixed", "forecast", reading(mixing=0.1), reading(mixing=1e-6)),
+        ("penalty-dominates-loss", "hint", reading(penalty=7.0), reading(penalty=6.0)),
+        # What the weights cost says nothing about the answers.
+        ("initial-loss-far-above-chance", "hint", reading(loss_training=5.0), reading(loss_training=5.0, penalty=4.3)),
+        ("dropout-leaves-nothing", "forecast", dropping(0.999), dropping(0.5)),
+        ("dropout-leaves-nothing", "hint", dropping(0.95), dropping(0.9)),
+        (
             "unconnected-weights",
             "hint",
             reading(variables={"second/kernel": UNCONNECTED}),
@@ -288,6 +309,25 @@ def test_a_constant_output_with_a_gradient_counts_only_once_training_has_begun()
     assert found(collapsed) == []
     assert after(collapsed) == [("constant-output", "hint")]
     assert after(dataclasses.replace(collapsed, input_spread=0.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "owned", "change"),
+    [
+        ({"activation": "softmax"}, True, "x = (x - x.mean(axis=0))"),
+        ({"activation": None}, True, '"glorot_uniform"'),
+        ({"activation": None}, False, "keras.layers.Identity"),
+    ],
+    ids=["saturated", "weights", "no weights"],
+)
+def test_what_to_change_about_a_constant_output_goes_by_its_layer(head, owned, change):
+    """Sums that saturate an activation are made smaller, weights drawn anew, a layer without weights taken out."""
+    sick = reading(layers={"head": CONSTANT | head})
+    if not owned:
+        sick = dataclasses.replace(sick, variables=sick.variables[:2])
+    (finding,) = check_layers(sick, before_training=False, chance_loss=CHANCE)
+    assert finding.code == "constant-output"
+    assert change in finding.fix
 
 
 def test_nothing_trainable_before_a_constant_is_a_certificate():
@@ -635,4 +675,4 @@ def test_every_cause_is_among_the_tests():
     """Each code above is one of the catalogue, and none is left out."""
     parameters = test_each_cause_is_found_and_its_healthy_twin_is_not.pytestmark[0].args[1]
     tested = {code for code, *_ in parameters} | {"train-and-inference-disagree"}
-    assert tested == {cause.code for cause in CAUSES}
+    assert tested == {cause.code for cause in CAUSES} | {"samples-mixed", "penalty-dominates-loss"}

@@ -5,11 +5,21 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_clr.stuck.checks.run import EpochSeen, RunSeen, check_run, needed_move
+from keras_clr.stuck.checks.run import check_run, needed_move
+from keras_clr.stuck.checks.run_seen import EpochSeen, RunSeen
 from keras_clr.stuck.diagnosis import State
 
 QUIET = EpochSeen(0, State.LEARNING, loss=0.6, accuracy=0.6, learning_rate=1e-3)
-RUN = RunSeen(epochs=(), chance=0.5, margin=0.05, constant_loss=0.693, num_samples=1000.0, epochs_left=5, needed=0.2)
+RUN = RunSeen(
+    epochs=(),
+    chance=0.5,
+    margin=0.05,
+    constant_loss=0.693,
+    num_samples=1000.0,
+    epochs_left=5,
+    needed=0.2,
+    first_penalty=100.0,
+)
 
 
 def codes(epochs, **fields):
@@ -20,6 +30,8 @@ def codes(epochs, **fields):
 
 AT_CHANCE, COLLAPSED, SHARES = ({"state": s} for s in (State.AT_CHANCE, State.COLLAPSED, State.CLASS_SHARES))
 FROZEN = {"state": State.FROZEN, "accuracy": 0.5}
+NOTHING = AT_CHANCE | {"loss": 0.0, "probe_loss": 0.7}
+COSTLY = {"loss": 2.0, "penalty": 2.0}
 STILL = AT_CHANCE | {"learning_rate": 0.0, "moved": 0.0}
 
 
@@ -27,6 +39,15 @@ STILL = AT_CHANCE | {"learning_rate": 0.0, "moved": 0.0}
     ("code", "sick", "healthy"),
     [
         ("diverged", [{}, {"state": State.DIVERGED, "loss": float("nan")}], [{}, {"loss": 1e6}]),
+        ("zero-sample-weights", [NOTHING] * 2, [NOTHING | {"loss": 0.01}] * 2),
+        # Nothing but what the weights cost.
+        ("zero-sample-weights", [NOTHING | COSTLY] * 2, [NOTHING | COSTLY | {"loss": 2.7}] * 2),
+        # A run that has fitted its data has no loss either.
+        ("zero-sample-weights", [NOTHING] * 2, [NOTHING | {"accuracy": 1.0}] * 2),
+        ("penalty-dominates-loss", [SHARES | {"penalty": 0.9}], [SHARES | {"penalty": 1.1}]),
+        ("penalty-dominates-loss", [SHARES | {"penalty": 7.0}], [{"penalty": 7.0}]),
+        # The loss above that of guessing is what the weights cost.
+        ("rate-too-high", [AT_CHANCE | {"loss": 5.0}] * 3, [AT_CHANCE | {"loss": 5.0, "penalty": 4.3}] * 3),
         ("rate-zero", [STILL, STILL], [STILL, STILL | {"moved": 1e-9}]),
         ("rate-zero", [STILL, STILL], [STILL | {"learning_rate": 1e-9}, STILL]),
         ("rate-too-high", [{"accuracy": 0.9}, COLLAPSED | {"accuracy": 0.5}], [{"accuracy": 0.9}, {"accuracy": 0.8}]),

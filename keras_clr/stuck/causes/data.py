@@ -35,6 +35,20 @@ NON_FINITE_LABELS = Cause(
     explains=("non-finite-first-pass", "diverged"),
 )
 
+ALL_STEPS_MASKED = Cause(
+    code="all-steps-masked",
+    sentence=(
+        "All steps of {num_masked} of {num_samples} samples are masked, and layer `{layer}` makes a NaN of that (an "
+        "average over no steps is 0 / 0): one of them in a batch, and loss and weights are NaN for good."
+    ),
+    cannot_know=(_ALL_INPUTS,),
+    fix=(
+        "good = (x != {mask_value}).reshape(len(x), -1).any(axis=1)  # at least one step that is not masked\n"
+        "x, y = x[good], y[good]\n"
+    ),
+    explains=("non-finite-first-pass", "diverged"),
+)
+
 CONSTANT_INPUTS = Cause(
     code="constant-inputs",
     sentence="{what} the same for all {num_samples} samples: nothing in them tells one sample from another.",
@@ -68,6 +82,7 @@ LABELS_OUTSIDE_RANGE = Cause(
     sentence="`{loss}` of output `{output}` is made for labels {wanted}, but they {are}. {consequence}",
     cannot_know=(_ALL_LABELS,),
     fix="{change}",
+    explains=("fit-fails",),
 )
 
 LABELS_NOT_WHOLE_NUMBERS = Cause(
@@ -125,8 +140,8 @@ INPUT_SCALE = Cause(
 TARGET_SCALE = Cause(
     code="target-scale",
     sentence=(
-        "The targets of output `{output}` have mean {mean:.4g} and spread {spread:.4g}, the output starts near 0: at "
-        "Adam's default rate of 0.001, a bias needs {steps:,.0f} steps to get there."
+        "The targets of output `{output}` have mean {mean:.4g} and spread {spread:.4g}, the output starts near "
+        "{start:.4g}: at Adam's default rate of 0.001, a bias needs {steps:,.0f} steps to get there."
     ),
     cannot_know=("How fast the other weights get there.",),
     fix=(
@@ -156,6 +171,7 @@ CLASS_IMBALANCE = Cause(
 UNUSABLE = (
     NON_FINITE_INPUTS,
     NON_FINITE_LABELS,
+    ALL_STEPS_MASKED,
     CONSTANT_INPUTS,
     CONSTANT_LABELS,
     LABELS_OUTSIDE_RANGE,

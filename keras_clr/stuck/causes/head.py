@@ -17,6 +17,48 @@ SOFTMAX_OVER_ONE_UNIT = Cause(
     explains=("saturated-clipped-loss", "saturated-output", "constant-output", "output-ignores-input", "zero-gradient"),
 )
 
+FIT_FAILS = Cause(
+    code="fit-fails",
+    sentence="`fit` will stop on its first batch: {reason}",
+    cannot_know=("Whether more is wrong behind that: nothing could be computed.",),
+    fix=(
+        "import keras\n"
+        "\n"
+        "print(keras.tree.map_structure(lambda array: (array.dtype, array.shape), (x, y)), model.loss)\n"
+        "model.summary()  # do input and output fit these shapes? Labels must be numbers, a row for each output.\n"
+    ),
+)
+
+SAMPLES_MIXED = Cause(
+    code="samples-mixed",
+    sentence="{what} A sample is to be answered by itself: what others come along in its batch must not matter.",
+    cannot_know=("Whether it is meant so, as in a loss that compares the samples of a batch.",),
+    fix=(
+        "import keras\n"
+        "\n"
+        "# Axis 0 is the batch. In layers and losses, classes are on the last axis: axis=-1.\n"
+        "for layer in model.layers:\n"
+        '    print(layer.name, [layer.get_config().get(key) for key in ("axis", "activation")])\n'
+        "head = keras.layers.Softmax(axis=-1)\n"
+        "loss = keras.losses.CategoricalCrossentropy(axis=-1)\n"
+    ),
+    explains=("fit-fails",),
+)
+
+SHAPES_STRETCHED = Cause(
+    code="shapes-stretched",
+    sentence=(
+        "Output `{output}` has the shape {output_shape}, its labels {label_shape}: `{loss}` stretches one over the "
+        "other without a word, to {stretched}, so that outputs are compared with labels that are not theirs."
+    ),
+    cannot_know=("Whether all of these outputs are meant to be compared with the same label.",),
+    fix=(
+        "print(model.output_shape, y.shape)  # make them the same, for instance:\n"
+        "# - keras.layers.Flatten() or GlobalAveragePooling1D() before the last Dense layer, return_sequences=False;\n"
+        "# - y = y.reshape(len(y), *model.output_shape[1:])\n"
+    ),
+)
+
 FEWER_UNITS_THAN_CLASSES = Cause(
     code="fewer-units-than-classes",
     sentence=(
@@ -25,6 +67,7 @@ FEWER_UNITS_THAN_CLASSES = Cause(
     ),
     cannot_know=(_OTHER_DATA,),
     fix="{change}",
+    explains=("fit-fails",),
 )
 
 ONE_HOT_LABELS_WITH_SPARSE_LOSS = Cause(
@@ -35,6 +78,7 @@ ONE_HOT_LABELS_WITH_SPARSE_LOSS = Cause(
     ),
     cannot_know=(),
     fix="{change}",
+    explains=("fit-fails",),
 )
 
 CLASS_NUMBERS_WITH_ONE_HOT_LOSS = Cause(
@@ -45,6 +89,7 @@ CLASS_NUMBERS_WITH_ONE_HOT_LOSS = Cause(
     ),
     cannot_know=("Whether every unit is meant to be compared with the same number.",),
     fix="{change}",
+    explains=("fit-fails", "shapes-stretched"),
 )
 
 FROM_LOGITS_ON_PROBABILITIES = Cause(
@@ -107,6 +152,9 @@ METRIC_MISREADS_OUTPUT = Cause(
 )
 
 CAUSES = (
+    FIT_FAILS,
+    SAMPLES_MIXED,
+    SHAPES_STRETCHED,
     SOFTMAX_OVER_ONE_UNIT,
     ONE_HOT_LABELS_WITH_SPARSE_LOSS,
     CLASS_NUMBERS_WITH_ONE_HOT_LOSS,

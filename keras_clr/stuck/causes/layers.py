@@ -56,9 +56,54 @@ NO_TRAINABLE_WEIGHTS = Cause(
     cannot_know=(),
     fix=(
         "settings = model.get_compile_config()\n"
+        "model.trainable = False  # on TensorFlow, setting True again would not reach the layers inside\n"
         "model.trainable = True  # or only the layers that you mean to train\n"
         "model.compile_from_config(settings)  # a change of `trainable` counts from here on\n"
     ),
+)
+
+LOSS_WITHOUT_SLOPE = Cause(
+    code="loss-without-slope",
+    sentence=(
+        "The loss has no slope: whatever the outputs for these {num_samples} samples are, a small change of them does "
+        "not change it by a bit, so that the data give no weight a gradient. A rounding, a comparison, `argmax`, "
+        "`sign` or `stop_gradient` in the loss does that, and so do loss weights of 0."
+    ),
+    cannot_know=("Which operation it is.",),
+    fix=(
+        "print(model.loss, model.get_compile_config().get('loss_weights'))\n"
+        "# Count right answers in a metric; let the loss see the outputs as they are, for instance:\n"
+        'loss = "binary_crossentropy"  # or "sparse_categorical_crossentropy", "mean_squared_error"\n'
+    ),
+    explains=("unconnected-weights", "zero-gradient", "output-ignores-input", "loss-rewards-wrong-answers"),
+)
+
+LOSS_REWARDS_WRONG_ANSWERS = Cause(
+    code="loss-rewards-wrong-answers",
+    sentence=(
+        "For {share:.1%} of {num_samples} samples the loss falls if the answer for their class falls: training makes "
+        "the model worse. Somewhere a sign is turned round (the loss, its weight), or the labels are."
+    ),
+    cannot_know=("Whether a low output is meant to say yes, as a distance does.",),
+    fix=(
+        "# A loss falls when answers get better: cross-entropies are -log(probability of the true class).\n"
+        "print(model.loss, model.get_compile_config().get('loss_weights'))\n"
+        'loss = "binary_crossentropy"  # or "sparse_categorical_crossentropy"; or turn the sign of yours round\n'
+    ),
+)
+
+DROPOUT_LEAVES_NOTHING = Cause(
+    code="dropout-leaves-nothing",
+    sentence=(
+        "Layer `{layer}` drops {rate:.2%} of {num_entries} values: of a sample, {kept:.3g} get through on average. "
+        "{consequence}"
+    ),
+    cannot_know=("How many epochs it takes to average that noise out.",),
+    fix=(
+        _CHANGE + '    if layer.name == {layer!r}:\n        config["rate"] = 0.5  # of what is dropped\n'
+        "    return type(layer).from_config(config)\n\n" + _REBUILD
+    ),
+    explains=("dead-layer",),
 )
 
 SYMMETRIC_WEIGHTS = Cause(
@@ -113,15 +158,20 @@ CONSTANT_OUTPUT = Cause(
         "layer(s)), nothing depends on the input. {consequence}"
     ),
     cannot_know=(_SAMPLES,),
-    fix=(
-        _CHANGE + "    if layer.name == {layer!r} and not layer.weights:\n"
-        "        return keras.layers.Identity(name=layer.name)\n"
-        "    if layer.name == {layer!r} and isinstance(layer, keras.layers.LayerNormalization):\n"
-        "        return keras.layers.Identity(name=layer.name)  # over an axis of size 1 it always gives 0\n"
-        '    if "kernel_initializer" in config:\n'
-        '        config["kernel_initializer"] = "glorot_uniform"\n'
-        "    return type(layer).from_config(config)\n\n" + _REBUILD
-    ),
+    fix="{change}",
+)
+
+# What to change about a constant output, by what makes it constant.
+TAKE_OUT = (
+    _CHANGE + "    if layer.name == {layer!r}:\n"
+    "        return keras.layers.Identity(name=layer.name)  # what gives the same for every input has no use\n"
+    "    return type(layer).from_config(config)\n\n" + _REBUILD
+)
+SMALLER_SUMS = _SCALE_INPUTS + _NEW_WEIGHTS
+OTHER_WEIGHTS = (
+    _CHANGE + '    if "kernel_initializer" in config:\n'
+    '        config["kernel_initializer"] = "glorot_uniform"\n'
+    "    return type(layer).from_config(config)\n\n" + _REBUILD
 )
 
 VANISHING_GRADIENT = Cause(
@@ -209,6 +259,9 @@ UNCONNECTED_WEIGHTS = Cause(
 CAUSES: tuple[Cause, ...] = (
     NON_FINITE,
     NO_TRAINABLE_WEIGHTS,
+    LOSS_WITHOUT_SLOPE,
+    LOSS_REWARDS_WRONG_ANSWERS,
+    DROPOUT_LEAVES_NOTHING,
     SYMMETRIC_WEIGHTS,
     DEAD_LAYER,
     SATURATED_OUTPUT,

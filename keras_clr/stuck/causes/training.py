@@ -109,6 +109,50 @@ RATE_TOO_HIGH = Cause(
     ),
 )
 
+ZERO_SAMPLE_WEIGHTS = Cause(
+    code="zero-sample-weights",
+    sentence=(
+        "The training loss of the epoch{penalty_too} was {loss:.4g}, but without sample weights that on the probe "
+        "samples is {probe_loss:.4g}: the training samples weigh nothing, so they teach nothing."
+    ),
+    cannot_know=(
+        (
+            "Whether `sample_weight`, `class_weight`, the weights in a dataset or `loss_weights` are 0, or the "
+            "training data are others than the probe."
+        ),
+    ),
+    fix=(
+        "# Look at what goes into `fit`: without `sample_weight` and `class_weight` every sample weighs 1.\n"
+        "model.fit(x, y)\n"
+    ),
+    explains=("rate-too-low",),
+)
+
+PENALTY_DOMINATES = Cause(
+    code="penalty-dominates-loss",
+    sentence=(
+        "The regularizers of the weights add {penalty:.3g} to the loss, where all that can be learned from the "
+        "data is worth at most {constant_loss:.3g}. {consequence}"
+    ),
+    cannot_know=("Whether a weaker penalty is enough for this task to be learned.",),
+    fix=(
+        "import keras\n"
+        "\n"
+        "\n"
+        "def change(layer):\n"
+        "    config = layer.get_config()\n"
+        '    if config.get("kernel_regularizer"):\n'
+        '        config["kernel_regularizer"] = keras.regularizers.L2(1e-4)\n'
+        "    return type(layer).from_config(config)\n"
+        "\n"
+        "\n"
+        "settings = model.get_compile_config()\n"
+        "model = keras.models.clone_model(model, clone_function=change, recursive=True)  # new weights\n"
+        "model.compile_from_config(settings)\n"
+    ),
+    explains=("rate-too-high", "rate-too-low", "no-signal-found", "initial-loss-far-above-chance"),
+)
+
 RATE_ZERO = Cause(
     code="rate-zero",
     sentence=(
@@ -196,6 +240,8 @@ ONE_CLASS_AT_A_TIME = Cause(
 CAUSES = (
     SATURATED_CLIPPED_LOSS,
     DIVERGED,
+    ZERO_SAMPLE_WEIGHTS,
+    PENALTY_DOMINATES,
     RATE_ZERO,
     RATE_TOO_HIGH,
     ONE_CLASS_AT_A_TIME,

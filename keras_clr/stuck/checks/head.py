@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_clr._keras.heads import Head
@@ -15,6 +17,9 @@ from keras_clr.stuck.finding import Confidence, Finding
 
 # A floor under the cross-entropy that is worth a word, in nats: a probability of 0.95 costs as much.
 _FLOOR = 0.05
+# Kinds of losses that compare arrays of different shapes.
+_STRETCHING = ("regression", "hinge", "poisson")
+_SAMPLES = 99991
 
 
 def check_head(head: Head, labels: np.ndarray) -> list[Finding]:
@@ -29,11 +34,12 @@ def check_head(head: Head, labels: np.ndarray) -> list[Finding]:
     """
     labels = np.asarray(labels)
     head = head.for_labels(labels.shape)
-    findings = check_labels(labels, head)
+    findings = check_labels(labels, head) + _check_axis(head)
     task = read_task(labels, head)
+    stretched = _check_stretched(head, labels.shape)
     if task is None or head.loss is None:
-        return findings
-    shapes = _check_shapes(head, task)
+        return findings + stretched
+    shapes = _check_shapes(head, task) or stretched
     # Other numbers of columns and units: Keras says so in its own words.
     if shapes or (task.columns > 1 and head.units not in (None, task.columns)):
         return findings + shapes
@@ -41,6 +47,45 @@ def check_head(head: Head, labels: np.ndarray) -> list[Finding]:
     wrong_labels = any(finding.confidence != Confidence.HINT for finding in findings)
     findings += _check_activation(head, task) + check_targets(head, task)
     return findings if wrong_labels else findings + check_metrics(head, task)
+
+
+def _check_axis(head: Head) -> list[Finding]:
+    """A loss that takes the samples of a batch for the classes."""
+    if head.loss is None or not head.loss.over_batch:
+        return []
+    what = f"`{head.loss.name}` of output `{head.name}` has axis=0: it takes the samples of a batch for the classes."
+    return [causes.SAMPLES_MIXED.finding(Confidence.CERTIFICATE, {"output": head.name}, {"what": what})]
+
+
+def _check_stretched(head: Head, label_shape: tuple[int, ...]) -> list[Finding]:
+    """Labels of another shape than the output, where the loss stretches one over the other in silence."""
+    if head.loss is None or head.loss.kind not in _STRETCHING or head.shape is None or None in head.shape:
+        return []
+    # A number of samples that is no size of an axis.
+    output, labels = (_SAMPLES, *(size or 0 for size in head.shape)), (_SAMPLES, *label_shape[1:])
+    if len(output) == len(labels) + 1 and output[-1] == 1:
+        labels = (*labels, 1)
+    elif len(labels) == len(output) + 1 and labels[-1] == 1:
+        labels = labels[:-1]
+    try:
+        stretched = np.broadcast_shapes(output, labels)
+    except ValueError:
+        # Keras refuses them.
+        return []
+    if stretched == output == labels:
+        return []
+    numbers = {"output": head.name}
+    words = {
+        "loss": head.loss.name,
+        "output_shape": _shape(head.shape),
+        "label_shape": _shape(label_shape[1:]),
+        "stretched": _shape(stretched[1:]),
+    }
+    return [causes.SHAPES_STRETCHED.finding(Confidence.FORECAST, numbers, words)]
+
+
+def _shape(sizes: Sequence[int | None]) -> str:
+    return f"({', '.join(['n', *(str(size).replace(str(_SAMPLES), 'n') for size in sizes)])})"
 
 
 def _check_shapes(head: Head, task: Task) -> list[Finding]:
@@ -112,6 +157,8 @@ def _check_classes(head: Head, task: Task, kind: str, units: int) -> list[Findin
 def _check_activation(head: Head, task: Task) -> list[Finding]:
     """The functions between the last weights and the cross-entropy: one too many, none, or another one."""
     loss = head.loss
+    if loss is not None and loss.kind == "divergence" and head.complete:
+        return _check_divergence(head, task)
     if loss is None or loss.kind not in CROSS_ENTROPIES:
         return []
     last = head.activations[-1] if head.activations else None
@@ -132,6 +179,21 @@ def _check_activation(head: Head, task: Task) -> list[Finding]:
     if last in LINKS and last != own and not loss.from_logits and (head.units or 1) > 1:
         return _check_other_activation(head, task, last)
     return []
+
+
+def _check_divergence(head: Head, task: Task) -> list[Finding]:
+    """A divergence of two distributions clips its arguments to [1e-7, 1], and does not see whether a row sums to 1."""
+    low, high = output_range(head.activations, head.units)
+    if head.activations[-1:] == ("softmax",) or (low >= 0.0 and high <= 1.0 and head.units == 1):
+        return []
+    consequence = (
+        "outside [1e-7, 1] it is clipped, and the gradient there is exactly 0."
+        if low < 0.0 or high > 1.0
+        else "it is not: nothing makes a row sum to 1, and 1 for every class has the smallest loss of all."
+    )
+    numbers = {"low": low, "high": high}
+    cause = causes.CROSS_ENTROPY_WITHOUT_ACTIVATION
+    return [head_finding(cause, Confidence.FORECAST, head, task, numbers, consequence=consequence)]
 
 
 def _check_two_activations(head: Head, task: Task, chain: tuple[str, ...], from_logits: bool) -> list[Finding]:

@@ -139,8 +139,19 @@ def _check_scale(task: Task, head: Head) -> list[Finding]:
         return []
     if math.isfinite(output_range(head.activations, head.units)[1]):
         return []
-    mean, spread = float(np.abs(task.labels.mean(axis=0)).max()), float(task.labels.std(axis=0).max())
-    if max(mean, spread) < _LARGE_TARGET:
+    columns = task.labels.reshape(len(task.labels), -1)
+    means, spread = columns.mean(axis=0), float(columns.std(axis=0).max())
+    starts = np.zeros(1) if head.start is None or head.start.size not in (1, len(means)) else head.start.reshape(-1)
+    gaps = np.abs(means - starts)
+    column = int(gaps.argmax())
+    gap = float(gaps[column])
+    if max(gap, spread) < _LARGE_TARGET:
         return []
-    numbers = {"output": head.name, "mean": mean, "spread": spread, "steps": max(mean, spread) / _ADAM_RATE}
+    numbers = {
+        "output": head.name,
+        "mean": float(means[column]),
+        "spread": spread,
+        "start": float(np.broadcast_to(starts, means.shape)[column]),
+        "steps": max(gap, spread) / _ADAM_RATE,
+    }
     return [causes.TARGET_SCALE.finding(Confidence.HINT, numbers)]

@@ -16,7 +16,9 @@ import keras
 from keras_clr._keras.layer_outputs import RELU_LIKE
 from keras_clr._keras.layers_reading import LayerReading, LayersReading
 from keras_clr.stuck.causes import layers as causes
+from keras_clr.stuck.checks.finite import masked, non_finite
 from keras_clr.stuck.checks.gradients import check_exploding, check_vanishing, kernels_of
+from keras_clr.stuck.checks.teaching import check_dropout, check_loss_slope, check_mixing, check_penalty
 from keras_clr.stuck.finding import Confidence, Finding
 
 # Share of dead units in a relu layer. Healthy: none in most, 0.30 in a CNN after training, 0.52 in a 34-layer network
@@ -49,15 +51,17 @@ def check_layers(reading: LayersReading, *, before_training: bool, chance_loss: 
     Returns:
         Findings, in the order of the causes. What another finding explains is left out.
     """
-    bad = _non_finite(reading)
+    bad = non_finite(reading)
     if bad is not None:
         # NaN compares with nothing: all that follows would be about it.
-        return [bad, *_unconnected(reading)]
+        return [*masked(reading), bad, *_unconnected(reading)]
     if not reading.variables:
         return [causes.NO_TRAINABLE_WEIGHTS.finding(Confidence.CERTIFICATE, {})]
+    first = check_loss_slope(reading) + check_mixing(reading.mixing) + check_dropout(reading)
     findings = _symmetric(reading)
     findings += [] if findings else _dead_layer(reading)
     blocked = bool(findings)
+    findings = first + findings
     findings += _saturated_output(reading)
     saturated = _saturated_layer(reading)
     disagree = [] if before_training or chance_loss is None else _modes_disagree(reading, chance_loss)
@@ -69,36 +73,8 @@ def check_layers(reading: LayersReading, *, before_training: bool, chance_loss: 
         findings += vanishing
     findings += [*check_exploding(reading), *disagree]
     if chance_loss is not None and before_training:
-        findings += _initial_loss(reading, chance_loss, findings)
+        findings += check_penalty(reading, chance_loss) + _initial_loss(reading, chance_loss, findings)
     return [*findings, *_dead_units(reading), *_unconnected(reading)]
-
-
-def _non_finite(reading: LayersReading) -> Finding | None:
-    gradients = [v for v in reading.variables if v.gradient_norm is not None and not math.isfinite(v.gradient_norm)]
-    if reading.scaled_loss:
-        # Overflow with loss scaling: the optimizer leaves out the step and lowers the scale.
-        gradients = []
-    loss = reading.loss_training
-    if loss is None:
-        wrong = any(not layer.training.finite for layer in reading.layers[-1:])
-    else:
-        # What is infinite inside and harmless outside, as a mask is, is no fault.
-        wrong = not math.isfinite(loss) or bool(gradients)
-    if not wrong:
-        return None
-    layer = next((layer for layer in reading.layers if not layer.training.finite), None)
-    if not reading.finite_inputs:
-        place = "the inputs"
-    elif layer is not None:
-        own = [path for path in reading.bad_variables if layer.name in path.split("/")]
-        place = f"the weights of layer `{layer.name}` (`{own[0]}`)" if own else f"the output of layer `{layer.name}`"
-    elif loss is not None and not math.isfinite(loss):
-        place = "the loss: all outputs of the layers that were seen are finite"
-    else:
-        # A gradient comes from behind.
-        place = f"the gradient, on its way back at `{gradients[-1].name}`: the loss is finite"
-    numbers = {"loss": loss, "num_samples": reading.num_samples}
-    return causes.NON_FINITE.finding(Confidence.CERTIFICATE, numbers, {"place": place})
 
 
 def _symmetric(reading: LayersReading) -> list[Finding]:
@@ -213,7 +189,19 @@ def _constant_output(reading: LayersReading, before_training: bool) -> list[Find
     else:
         confidence, consequence = Confidence.HINT, "The weights before that still have a gradient."
     numbers = {"num_samples": reading.num_samples, "num_after": len(layers) - position}
-    words = {"layer": layers[position].name, "class_name": layers[position].class_name, "consequence": consequence}
+    layer = layers[position]
+    own = [v for v in reading.variables if v.position == position and v.name.split("/")[-1] not in ("beta", "gamma")]
+    if not own:
+        change = causes.TAKE_OUT
+    else:
+        bounded = layer.activation in ("softmax", "sigmoid", "tanh", "hard_sigmoid")
+        change = causes.SMALLER_SUMS if bounded else causes.OTHER_WEIGHTS
+    words = {
+        "layer": layer.name,
+        "class_name": layer.class_name,
+        "consequence": consequence,
+        "change": change.format(layer=layer.name),
+    }
     return [causes.CONSTANT_OUTPUT.finding(confidence, numbers, words)]
 
 
@@ -224,16 +212,16 @@ def _is_constant(layer: LayerReading) -> bool:
 def _initial_loss(reading: LayersReading, chance_loss: float, findings: Sequence[Finding]) -> list[Finding]:
     loss = reading.loss_training
     explained = any(f.code == causes.SATURATED_OUTPUT.code for f in findings)
-    if loss is None or explained or loss < chance_loss + _FAR_ABOVE:
+    if loss is None or explained or loss - reading.penalty < chance_loss + _FAR_ABOVE:
         return []
-    numbers = {"loss_training": loss, "chance_loss": chance_loss}
+    numbers = {"loss_training": loss - reading.penalty, "chance_loss": chance_loss}
     return [causes.INITIAL_LOSS.finding(Confidence.HINT, numbers)]
 
 
 def _modes_disagree(reading: LayersReading, chance_loss: float) -> list[Finding]:
-    training, inference = reading.loss_training, reading.loss_inference
-    if training is None or inference is None:
+    if reading.loss_training is None or reading.loss_inference is None:
         return []
+    training, inference = reading.loss_training - reading.penalty, reading.loss_inference - reading.penalty
     if training > (1.0 - _LEARNED) * chance_loss or inference < chance_loss:
         return []
     numbers: dict[str, Any] = {

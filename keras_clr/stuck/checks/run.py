@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,13 +11,16 @@ from keras_clr.stuck.causes.training import (
     DIVERGED,
     NO_SIGNAL,
     ONE_CLASS_AT_A_TIME,
+    PENALTY_DOMINATES,
     RATE_TOO_HIGH,
     RATE_TOO_LOW,
     RATE_ZERO,
     VALIDATION_AT_CHANCE,
+    ZERO_SAMPLE_WEIGHTS,
 )
+from keras_clr.stuck.checks.run_seen import STUCK, RunSeen
 from keras_clr.stuck.diagnosis import State
-from keras_clr.stuck.finding import Confidence, Finding, plain
+from keras_clr.stuck.finding import Confidence, Finding
 
 # Epochs in a row before a comparison of epochs means anything.
 _EPOCHS = 3
@@ -27,73 +28,22 @@ _EPOCHS = 3
 _FAR_ABOVE = 2.0
 # An extrapolation that falls short by this factor is a forecast: speeds change, but not so much.
 _SAFETY = 10.0
-
-
-@dataclass(frozen=True)
-class EpochSeen:
-    """What was seen of one epoch; None where there is nothing to see.
-
-    Attributes:
-        epoch: Counted from 0.
-        state: Where the run stood at its end.
-        loss: Training loss.
-        accuracy: Training accuracy of the first output.
-        validation_accuracy: The same metric on the validation data.
-        probe_accuracy: Accuracy on the probe samples at its end.
-        probe_loss: Loss on them.
-        moved: How far the answers to the probe samples moved since the last look (root mean square).
-        learning_rate: Rate at its end.
-    """
-
-    epoch: int
-    state: State
-    loss: float | None = None
-    accuracy: float | None = None
-    validation_accuracy: float | None = None
-    probe_accuracy: float | None = None
-    probe_loss: float | None = None
-    moved: float | None = None
-    learning_rate: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and strings, ready for JSON; what was not seen is left out."""
-        seen = {name: plain(value) for name, value in asdict(self).items() if value is not None}
-        return seen | {"state": self.state.value}
-
-
-@dataclass(frozen=True)
-class RunSeen:
-    """A run so far.
-
-    Attributes:
-        epochs: What was seen of each.
-        chance: Chance accuracy, None if there is none.
-        margin: Smallest gain over it that counts.
-        constant_loss: Loss on the probe of the best answer that does not look at the input.
-        skill: How much better the model is: 1 - loss / `constant_loss`.
-        num_samples: Samples trained so far.
-        epochs_left: Epochs still to come, None if unknown.
-        needed: How far the answers must move for `margin` of the wrong ones to become right.
-        optimizer: Class name of the optimizer.
-        labels_in_order: Whether the probe's labels came in the order of their classes.
-    """
-
-    epochs: Sequence[EpochSeen]
-    chance: float | None = None
-    margin: float | None = None
-    constant_loss: float | None = None
-    skill: float | None = None
-    num_samples: float = 0.0
-    epochs_left: int | None = None
-    needed: float | None = None
-    optimizer: str = "SGD"
-    labels_in_order: bool = False
+# Of the loss on the probe samples: a training loss below this is none.
+_NOTHING = 1e-3
+# A model this close to perfect has no training loss to speak of either.
+_FITTED = 0.5
+# A penalty that has fallen below this share of its first value: weights of a tenth of their size (L2).
+_SHRUNK = 0.01
+# A penalty of so many times of what there is to gain.
+_LARGE_PENALTY = 10.0
 
 
 def check_run(run: RunSeen) -> list[Finding]:
     """Findings from the course of a run."""
     found = [
         _diverged(run),
+        _zero_weights(run),
+        _penalty(run),
         _rate_zero(run),
         _rate_too_high(run),
         _rate_too_low(run),
@@ -113,6 +63,46 @@ def _diverged(run: RunSeen) -> Finding | None:
     numbers = {"epoch": last.epoch + 1, "rate": last.learning_rate}
     words = {"what": "The loss is not a finite number any more" if finite else "The loss was not a finite number"}
     return DIVERGED.finding(Confidence.CERTIFICATE, numbers, words | {"before": before} | _lower(run))
+
+
+def _zero_weights(run: RunSeen) -> Finding | None:
+    """A training loss that holds nothing but the penalty, though the same loss on the probe is that of guessing."""
+    last = run.epochs[-1]
+    if last.loss is None or not last.probe_loss or not last.probe_loss > 0.0:
+        return None
+    if last.accuracy == 1.0 or (last.accuracy is None and last.state is State.LEARNING):
+        # It may have fitted its own data perfectly.
+        return None
+    if run.skill is not None and run.skill > 1.0 - _FITTED:
+        return None
+    penalties = _penalties(run)
+    if any(abs(last.loss - penalty) > _NOTHING * last.probe_loss for penalty in penalties):
+        return None
+    numbers = {"loss": last.loss - penalties[-1], "probe_loss": last.probe_loss}
+    words = {"penalty_too": " without the penalty on the weights" if penalties[-1] else ""}
+    return ZERO_SAMPLE_WEIGHTS.finding(Confidence.FORECAST, numbers, words)
+
+
+def _penalties(run: RunSeen) -> list[float]:
+    """The penalty at the last epoch's beginning and end: in between, it had no other values."""
+    before = run.epochs[-2].penalty if len(run.epochs) > 1 else run.first_penalty
+    return [penalty for penalty in (before, run.epochs[-1].penalty) if penalty is not None] or [0.0]
+
+
+def _penalty(run: RunSeen) -> Finding | None:
+    """Weights that their penalty has pulled to nothing, or does."""
+    last, constant, first = run.epochs[-1], run.constant_loss, run.first_penalty
+    if last.state not in (*STUCK, State.COLLAPSED) or last.penalty is None or constant is None or not constant > 0.0:
+        return None
+    numbers = {"penalty": last.penalty, "constant_loss": constant}
+    if first is not None and first > constant and last.penalty < _SHRUNK * first:
+        consequence = f"Untrained weights cost {first:.3g}: they have been pulled to 0, and the answers with them."
+        words = {"consequence": consequence}
+        return PENALTY_DOMINATES.finding(Confidence.FORECAST, numbers | {"first_penalty": first}, words)
+    if last.penalty < _LARGE_PENALTY * constant:
+        return None
+    consequence = "To make the weights smaller pays more than to learn."
+    return PENALTY_DOMINATES.finding(Confidence.FORECAST, numbers, {"consequence": consequence})
 
 
 def _rate_zero(run: RunSeen) -> Finding | None:
@@ -139,7 +129,8 @@ def _rate_too_high(run: RunSeen) -> Finding | None:
             "now, which is chance: updates of this size undo what was learned."
         )
         return RATE_TOO_HIGH.finding(Confidence.FORECAST, numbers, {"story": story} | _lower(run))
-    losses = [e.loss for e in run.epochs[-_EPOCHS:] if e.loss is not None]
+    # Without what the weights themselves cost: that says nothing about the answers.
+    losses = [e.loss - (e.penalty or 0.0) for e in run.epochs[-_EPOCHS:] if e.loss is not None]
     constant = run.constant_loss
     if last.state is State.LEARNING or constant is None or not constant > 0 or len(losses) < _EPOCHS:
         return None
@@ -156,7 +147,7 @@ def _rate_too_high(run: RunSeen) -> Finding | None:
 def _rate_too_low(run: RunSeen) -> Finding | None:
     last = run.epochs[-1]
     moves = [e.moved for e in run.epochs if e.moved is not None]
-    if last.state not in (State.AT_CHANCE, State.CLASS_SHARES, State.SLOW_START) or len(moves) < _EPOCHS:
+    if last.state not in (*STUCK, State.SLOW_START) or len(moves) < _EPOCHS:
         return None
     if run.epochs_left is None or run.needed is None or not last.learning_rate:
         return None

@@ -24,8 +24,11 @@ _LOSSES = {
     "one-hot": "keras.losses.CategoricalCrossentropy(from_logits=True)",
     "values": '"mean_squared_error"',
 }
-# A new one: an optimizer belongs to the model that it was made for.
-_OPTIMIZER = "optimizer = model.optimizer.from_config(model.optimizer.get_config())\n"
+# With a new optimizer: an old one belongs to the model that it was made for.
+_SETTINGS = (
+    'settings = model.get_compile_config() | {"loss": None, "metrics": None}\n'
+    "settings = keras.saving.deserialize_keras_object(settings)  # all that was compiled, with a new optimizer\n"
+)
 
 
 @dataclass(frozen=True)
@@ -143,19 +146,22 @@ def fitting_head(head: Head, task: Task) -> str:
     link = "sigmoid" if task.kind in ("binary", "multi-label") else "softmax"
     note = f"# model.predict gives logits now; keras.ops.{link} makes probabilities of them.\n"
     return (
-        f"{_start(task)}{_OPTIMIZER}"
+        f"{_start(task)}{_SETTINGS}"
+        f'settings |= {{"loss": {loss}, "metrics": {metrics}}}\n'
         f'features = model.get_layer("{head.dense}").input\n'
-        f"model = keras.Model(model.inputs, keras.layers.Dense({units})(features))  # no activation\n"
-        f"model.compile(optimizer, loss={loss}, metrics={metrics})\n{'' if task.kind == 'values' else note}"
+        f'logits = keras.layers.Dense({units}, name="{head.name}")(features)  # no activation\n'
+        "inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]\n"
+        "model = keras.Model(inputs, logits)\n"
+        f"model.compile(**settings)\n{'' if task.kind == 'values' else note}"
     )
 
 
 def fitting_metric(head: Head, task: Task, logits: bool) -> str:
     """Code that compiles the model as it is with the metric that fits the labels, on logits or on probabilities."""
     return (
-        f"{_start(task)}{_OPTIMIZER}"
-        f"metrics = [{_metric(task, logits)}]  # of output `{head.name}`\n"
-        "model.compile(optimizer, loss=model.loss, metrics=metrics)\n"
+        f"{_start(task)}{_SETTINGS}"
+        f'settings |= {{"loss": model.loss, "metrics": [{_metric(task, logits)}]}}  # of output `{head.name}`\n'
+        "model.compile(**settings)\n"
     )
 
 
