@@ -28,9 +28,10 @@ def programs(only: list[str], cases: list[str] | None):
     import head
     import healthy
     import layers
+    import teaching
     import training
 
-    for module in (head, data, layers, training):
+    for module in (head, data, layers, teaching, training):
         for case in module.CASES:
             if cases and case.name not in cases:
                 continue

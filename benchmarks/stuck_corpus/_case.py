@@ -31,6 +31,7 @@ class Run:
         shuffle: False also hands the data over as batches, as a generator does: `fit` does not shuffle them.
         callbacks: Makes the callbacks besides the detector.
         validation: Makes validation data from a numpy generator.
+        fit: Makes further arguments of `fit` from the labels, such as sample weights.
     """
 
     layers: Callable[[], Any]
@@ -45,6 +46,7 @@ class Run:
     shuffle: bool = True
     callbacks: Callable[[], Sequence[Any]] = tuple
     validation: Callable[[np.random.Generator], tuple[Any, Any]] | None = None
+    fit: Callable[[Any], dict[str, Any]] = lambda labels: {}
 
     def model(self) -> Any:
         """A new model, not compiled."""

@@ -106,6 +106,7 @@ def _play(run: Run, model: Any, data: tuple[Any, Any], validation: Any) -> dict[
                 callbacks=[*run.callbacks(), detector, truth],
                 validation_data=validation,
                 **how,
+                **run.fit(y),
             )
         except Exception as error:  # What `fit` itself refuses is part of the record.
             record["error"] = f"{type(error).__name__}: {str(error)[:200]}"
@@ -167,7 +168,9 @@ def _gain(run: Run, outputs: list[np.ndarray], labels: list[np.ndarray]) -> floa
 
 def _gain_of(run: Run, output: np.ndarray, y: np.ndarray) -> float:
     if run.task == "values":
-        y = y.reshape(output.shape) if y.size == output.size else np.broadcast_to(y.reshape(len(y), -1), output.shape)
+        if y.size == output.size:
+            y = y.reshape(output.shape)
+        y = np.broadcast_to(y if y.ndim == output.ndim else y.reshape(len(y), -1), output.shape)
         variance = float(np.var(y, axis=0).mean())
         return 1.0 - float(np.square(output - y).mean()) / variance if variance > 0 else 0.0
     if run.task == "multi-label":

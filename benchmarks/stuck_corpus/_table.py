@@ -78,6 +78,8 @@ def summary(results: dict[str, Any]) -> dict[str, str]:
     rows["same answer to all, weights move: the same"] = share(sum(is_caught(r) for r in blind), len(blind))
     for label, runs in (("healthy", alone), ("healthy and twins", well)):
         good = [r for r in runs if r["learned"]]
+        if not good:
+            continue
         alarms, warned = sum(map(is_alarm, good)), sum(bool(r["warnings"]) for r in good)
         low, high = exact_interval(alarms, len(good))
         rows[f"{label}: false alarms"] = (
