@@ -74,6 +74,8 @@ def summary(results: dict[str, Any]) -> dict[str, str]:
     rows["- of these, state frozen or diverged"] = share(
         sum(any(s in ("frozen", "diverged") for s in r["states"]) for r in still), len(still)
     )
+    why = [place(p, r) for p, r in named if r["still"] and "error" not in r]
+    rows["- of these, right cause first, whatever the state"] = share(sum(i == 1 for i in why), len(why))
     blind = [r for r in failed if r["blind"] and not r["still"]]
     rows["same answer to all, weights move: the same"] = share(sum(is_caught(r) for r in blind), len(blind))
     for label, runs in (("healthy", alone), ("healthy and twins", well)):
