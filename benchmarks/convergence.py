@@ -28,7 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 
 BACKENDS = ("tensorflow", "jax", "torch")
-RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 DATA_SIZES = (1184, 592, 288, 160)
 FIRST_TUNING_SEED = 1000
 FEWEST_SEEDS = 5
@@ -251,7 +251,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backend", choices=BACKENDS, default="jax")
     parser.add_argument("--seeds", type=int, default=10, help="seeds that are tested")
-    parser.add_argument("--tuning-seeds", type=int, default=2, help="seeds for each rate of the grid")
+    parser.add_argument("--tuning-seeds", type=int, default=3, help="seeds for each rate of the grid")
     parser.add_argument("--tasks", nargs="+", default=["digits", "mnist 5k", "diabetes"])
     parser.add_argument("--quick", action="store_true", help="a tenth of the epochs, two rates: to see that it runs")
     parser.add_argument("--out", type=Path, default=None, help="JSON file to write, after each row")
