@@ -44,6 +44,8 @@ STILL = AT_CHANCE | {"learning_rate": 0.0, "moved": 0.0}
         ("zero-sample-weights", [NOTHING | COSTLY] * 2, [NOTHING | COSTLY | {"loss": 2.7}] * 2),
         # A run that has fitted its data has no loss either.
         ("zero-sample-weights", [NOTHING] * 2, [NOTHING | {"accuracy": 1.0}] * 2),
+        # It had something to teach, as where the loss looks behind a softmax over one unit.
+        ("zero-sample-weights", [NOTHING] * 3, [NOTHING, NOTHING | {"loss": 0.5}, NOTHING]),
         ("penalty-dominates-loss", [SHARES | {"penalty": 0.9}], [SHARES | {"penalty": 1.1}]),
         ("penalty-dominates-loss", [SHARES | {"penalty": 7.0}], [{"penalty": 7.0}]),
         # The loss above that of guessing is what the weights cost.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,18 +76,22 @@ def _zero_weights(run: RunSeen) -> Finding | None:
         return None
     if run.skill is not None and run.skill > 1.0 - _FITTED:
         return None
-    penalties = _penalties(run)
-    if any(abs(last.loss - penalty) > _NOTHING * last.probe_loss for penalty in penalties):
+    most = _NOTHING * last.probe_loss
+    before, now = (penalty or 0.0 for penalty in _penalties(run)[-2:])
+    if any(abs(last.loss - penalty) > most for penalty in (before, now)):
         return None
-    numbers = {"loss": last.loss - penalties[-1], "probe_loss": last.probe_loss}
-    words = {"penalty_too": " without the penalty on the weights" if penalties[-1] else ""}
+    # A loss that has fallen to nothing had something to teach.
+    for epoch, penalties in zip(run.epochs, pairwise(_penalties(run)), strict=True):
+        if epoch.loss is None or epoch.loss > max(penalty or 0.0 for penalty in penalties) + most:
+            return None
+    numbers = {"loss": last.loss - now, "probe_loss": last.probe_loss}
+    words = {"penalty_too": " without the penalty on the weights" if now else ""}
     return ZERO_SAMPLE_WEIGHTS.finding(Confidence.FORECAST, numbers, words)
 
 
-def _penalties(run: RunSeen) -> list[float]:
-    """The penalty at the last epoch's beginning and end: in between, it had no other values."""
-    before = run.epochs[-2].penalty if len(run.epochs) > 1 else run.first_penalty
-    return [penalty for penalty in (before, run.epochs[-1].penalty) if penalty is not None] or [0.0]
+def _penalties(run: RunSeen) -> list[float | None]:
+    """The penalty before the first epoch, and at each one's end."""
+    return [run.first_penalty, *(epoch.penalty for epoch in run.epochs)]
 
 
 def _penalty(run: RunSeen) -> Finding | None:
