@@ -1,6 +1,6 @@
 """What a learning rate that changes every batch costs, per batch, against bare `fit`.
 
-Seven ways are timed in turn, round after round, on a tiny Dense model and on one of MNIST size, on each
+Eight ways are timed in turn, round after round, on a tiny Dense model and on one of MNIST size, on each
 backend in a process of its own. Reported are medians over the rounds: microseconds of wall time per batch,
 and the ratio to bare `fit`, to the floor (a callback that does nothing but assign a float) and to CosineDecay,
 each formed within a round so that a machine whose speed drifts cannot tilt it.
@@ -63,6 +63,7 @@ def variants(keras, keras_clr):
         FLOOR: (1e-3, lambda: [Floor()]),
         "old style (end hook)": (1e-3, lambda: [OldStyle()]),
         "CyclicLR": (1e-3, lambda: [keras_clr.CyclicLR(1e-4, 1e-3, 200.0)]),
+        "CyclicLR, momentum": (1e-3, lambda: [keras_clr.CyclicLR(1e-4, 1e-3, 200.0, cycle_momentum=True)]),
         COSINE: (keras.optimizers.schedules.CosineDecay(1e-3, 10**6), list),
         "CyclicSchedule": (keras_clr.CyclicSchedule(1e-4, 1e-3, 200.0), list),
     }
