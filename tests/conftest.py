@@ -1,7 +1,9 @@
 """Set-up shared by all tests. The backend is the one that KERAS_BACKEND names."""
 
 import contextlib
+import importlib.metadata
 import os
+import platform
 
 # Before any backend is imported: no CUDA look-up, no start-up chatter.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -25,6 +27,20 @@ settings.load_profile("repeatable")
 def backend():
     """Name of the backend that runs."""
     return keras.backend.backend()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _versions(pytestconfig, record_testsuite_property):
+    """Tells the report what was tested, for `docs/make_environments.py`."""
+    of_backend = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "jax": ("jax",), "torch": ("torch",)}
+    installed = {d.name.replace("_", "-"): d.version for d in importlib.metadata.distributions()}
+    name = next(name for name in of_backend[keras.backend.backend()] if name in installed)
+    whole = pytestconfig.args_source is pytest.Config.ArgsSource.TESTPATHS and not pytestconfig.getoption("keyword")
+    record_testsuite_property("python", platform.python_version())
+    record_testsuite_property("keras", keras.__version__)
+    record_testsuite_property("backend", f"{name} {installed[name]}")
+    record_testsuite_property("numpy", installed["numpy"])
+    record_testsuite_property("suite", "whole" if whole else "a part")
 
 
 @pytest.fixture(autouse=True)

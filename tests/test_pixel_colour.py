@@ -19,7 +19,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from scipy.stats import fisher_exact
+
+fisher_exact = pytest.importorskip("scipy.stats", reason="the experiment needs the extra `study`").fisher_exact
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))

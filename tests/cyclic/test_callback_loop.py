@@ -245,7 +245,9 @@ class TestOthersInTheLoop:
         model = spelling_model(3)
         with pytest.raises(Exception, match="disk"):
             fit(model, [doubling_clr()], data=broken())
-        assert steps_used(model) == trained_in_order([0, 1, 2])
+        before = steps_used(model)
+        # JAX up to Keras 3.14 fetches a batch ahead, and so does not come to train the last one.
+        assert before in (trained_in_order([0, 1, 2]), [[0], [1], []])
         fit(model, [doubling_clr()])
         counted = int(model.optimizer.iterations) - 3
-        assert steps_used(model) == [[k, counted + k] for k in range(3)]
+        assert steps_used(model) == [[*before[k], counted + k] for k in range(3)]

@@ -14,6 +14,7 @@ from cyclic.spelling import (
     unit_vectors,
     updates,
 )
+from versions import optimizer_class
 
 from keras_clr import CyclicLR, CyclicSchedule
 
@@ -71,7 +72,7 @@ class TestSeveralOptimizers:
     def multi_optimizer(**arguments):
         names = {"other/.*": keras.optimizers.SGD(0.5, name="second", **arguments)}
         default = keras.optimizers.SGD(0.25, name="first", **arguments)
-        return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(default, names))
+        return optimizer_class("MultiOptimizer")(optimizer_class("OptimizerMap")(default, names))
 
     def test_all_get_the_rate(self):
         """Batch k uses lr(k) in every optimizer."""
@@ -83,7 +84,7 @@ class TestSeveralOptimizers:
     def test_chosen_by_a_function(self):
         """Optimizers that a function chooses when the model is built are found as well."""
         first, second = keras.optimizers.SGD(0.25), keras.optimizers.SGD(0.5)
-        chooser = keras.optimizers.MultiOptimizer(lambda variable: second if "other" in variable.path else first)
+        chooser = optimizer_class("MultiOptimizer")(lambda variable: second if "other" in variable.path else first)
         model = two_branches(chooser)
         fit(model, [doubling_clr()], epochs=2)
         assert steps_used(model, "spelled") == trained_in_order([0, 1, 2] * 2)
@@ -93,7 +94,7 @@ class TestSeveralOptimizers:
         """If the model has no variables yet, the optimizers cannot be known: an error says what to do."""
         optimizer = keras.optimizers.SGD(0.25)
         model = keras.Sequential([keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name="spelled")])
-        model.compile(keras.optimizers.MultiOptimizer(lambda variable: optimizer), loss=mean_prediction)
+        model.compile(optimizer_class("MultiOptimizer")(lambda variable: optimizer), loss=mean_prediction)
         x, y = unit_vectors(3)
         data = {"x": x, "y": y, "batch_size": 1, "verbose": 0, "shuffle": False, "callbacks": [doubling_clr()]}
         if backend == "tensorflow":  # The others build the model before training begins.
@@ -123,13 +124,17 @@ class TestSeveralOptimizers:
     def test_different_accumulation(self):
         """Optimizers that accumulate over different numbers of batches have no common cycle: an error says so."""
         names = {"other/.*": keras.optimizers.SGD(0.5, gradient_accumulation_steps=2)}
-        optimizer = keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.25), names))
+        optimizer = optimizer_class("MultiOptimizer")(
+            optimizer_class("OptimizerMap")(keras.optimizers.SGD(0.25), names)
+        )
         with pytest.raises(ValueError, match=r"same `gradient_accumulation_steps`.*Received: \[1, 2\]"):
             fit(two_branches(optimizer), [doubling_clr()])
 
     def test_one_with_a_schedule(self):
         """One optimizer with a schedule among others is refused by its name."""
         names = {"other/.*": keras.optimizers.SGD(doubling_schedule(), name="scheduled")}
-        optimizer = keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.25), names))
+        optimizer = optimizer_class("MultiOptimizer")(
+            optimizer_class("OptimizerMap")(keras.optimizers.SGD(0.25), names)
+        )
         with pytest.raises(ValueError, match="'scheduled' was built with a schedule"):
             fit(two_branches(optimizer), [doubling_clr()])

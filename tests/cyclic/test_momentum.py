@@ -10,6 +10,7 @@ from cyclic.momentum import GRADIENTS, train, weights
 from cyclic.spelling import fit, mean_prediction, ran_out, spelling_model
 from hypothesis import given
 from hypothesis import strategies as st
+from versions import KERAS, optimizer_class
 
 from keras_clr import CyclicLR
 from keras_clr.cyclic.arguments import checked_momentum, cyclic_policy
@@ -47,7 +48,7 @@ def sgd():
 
 def expected(num_steps=12, gradients=GRADIENTS):
     """What SGD makes of it."""
-    return by_hand.sgd(gradients, *sequence(num_steps))
+    return by_hand.sgd(gradients.astype("float64"), *sequence(num_steps))  # NumPy 1 would go on in float32.
 
 
 def close(tolerance=2e-5):
@@ -119,8 +120,10 @@ class TestRelatives:
     """Optimizers too intricate to compute by hand: between the eager step, which reads the attribute, and ours."""
 
     @pytest.mark.parametrize(("name", "attributes"), [("Lamb", ["beta_1"]), ("Muon", ["momentum", "adam_beta_1"])])
-    def test_as_an_attribute_set_in_eager_steps(self, name, attributes):
+    def test_as_an_attribute_set_in_eager_steps(self, name, attributes, backend):
         """Compiled training does what plain assignments do where nothing is compiled."""
+        if name == "Muon" and backend == "tensorflow" and KERAS < (3, 13):
+            pytest.skip("Muon of Keras 3.12 fails on TensorFlow")
 
         class Assign(keras.callbacks.Callback):
             def on_train_batch_begin(self, batch, logs=None):
@@ -173,8 +176,8 @@ class TestWaysToTrain:
             for name in ("spelled", "other")
         ]
         model = keras.Model(inputs, keras.layers.Add()(branches))
-        named = keras.optimizers.OptimizerMap(first, {"other/.*": second})
-        model.compile(keras.optimizers.MultiOptimizer(named), loss=mean_prediction)
+        named = optimizer_class("OptimizerMap")(first, {"other/.*": second})
+        model.compile(optimizer_class("MultiOptimizer")(named), loss=mean_prediction)
         train(None, [live_clr()], model=model)
         assert weights(model) == pytest.approx(expected(), **close())
         other = model.get_layer("other").get_weights()[0][:, 0]
@@ -422,7 +425,7 @@ class TestRefused:
             (lambda: keras.optimizers.RMSprop(0.3), r"`RMSprop\(\.\.\., momentum=0\.9\)`"),
             (lambda: keras.optimizers.Adagrad(0.3), r"\(Adagrad\) has no momentum: Adam and its relatives"),
             (lambda: keras.optimizers.Adadelta(0.3), r"\(Adadelta\) has no momentum"),
-            (lambda: keras.optimizers.ScheduleFreeAdamW(0.3), "has to stay as it is"),
+            (lambda: optimizer_class("ScheduleFreeAdamW")(0.3), "has to stay as it is"),
             (lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.3)), "built without momentum"),
         ],
     )

@@ -16,6 +16,7 @@ from cyclic.spelling import (
     trained_in_order,
     updates,
 )
+from versions import optimizer_class
 
 from keras_clr import CyclicLR, CyclicSchedule
 
@@ -126,8 +127,8 @@ class TestEffect:
             for name in ("spelled", "other")
         ]
         model = keras.Model(inputs, keras.layers.Add()(branches))
-        optimizer_map = keras.optimizers.OptimizerMap(fast, {"other/.*": slow})
-        model.compile(optimizer=keras.optimizers.MultiOptimizer(optimizer_map), loss=lambda y, p: p)
+        optimizer_map = optimizer_class("OptimizerMap")(fast, {"other/.*": slow})
+        model.compile(optimizer=optimizer_class("MultiOptimizer")(optimizer_map), loss=lambda y, p: p)
         fit(model)
         assert steps_used(model) == trained_in_order([0, 1, 2])
         assert steps_used(model, "other") == [[0], [1], [0]]

@@ -6,6 +6,9 @@ from pathlib import Path
 import keras
 import pytest
 
+pytest.importorskip("sklearn", reason="the example learns digits from scikit-learn")
+pytest.importorskip("matplotlib", reason="the example draws")
+
 ROOT = Path(__file__).parents[2]
 WAYS = {"default rate", "rate of find_lr", "cycle of find_lr"}
 

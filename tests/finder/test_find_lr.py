@@ -5,6 +5,7 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
+from versions import optimizer_class
 
 import keras_clr
 from keras_clr.finder.errors import FlatCurveError, LRFinderError, TooFewPointsError
@@ -124,7 +125,7 @@ def test_by_default_it_leaves_it_at_the_curve():
 def two_parts():
     """Matrices with much momentum, vectors with none; the parts are chosen when the optimizer is built."""
     much, none = keras.optimizers.SGD(momentum=0.95), keras.optimizers.SGD()
-    return keras.optimizers.MultiOptimizer(lambda variable: much if len(variable.shape) > 1 else none)
+    return optimizer_class("MultiOptimizer")(lambda variable: much if len(variable.shape) > 1 else none)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,8 @@ def verdicts():
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning, r"keras\.src")
         # Keras says this at the end of the first epoch of any data of unknown size.
         warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+        # JAX 0.12, when Keras builds a model with int64 labels.
+        warnings.filterwarnings("ignore", "Explicitly requested dtype int64", UserWarning)
         warnings.filterwarnings("always", category=StuckTrainingWarning)
         yield messages
     messages += [str(warning.message) for warning in caught]

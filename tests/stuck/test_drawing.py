@@ -6,11 +6,12 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from stuck.diagnoses import DIVERGED, FROZEN, NOTHING, REGRESSION, history
 
 from keras_clr.stuck.diagnosis import Diagnosis
 from keras_clr.stuck.state import State
+
+plt = pytest.importorskip("matplotlib.pyplot", reason="drawing needs the extra `plot`")
 
 
 @pytest.fixture

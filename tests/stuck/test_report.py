@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from stuck.diagnoses import CHANCE, DIVERGED, FROZEN, NOTHING, REGRESSION, finding, history
 
 from keras_clr.stuck import report
@@ -76,6 +75,7 @@ def test_a_page_stands_alone(diagnosis):
 
 def test_the_page_has_the_panels_for_which_there_is_something():
     """Accuracy, loss and rate; a regression has no accuracy; before training there is no picture."""
+    pytest.importorskip("matplotlib", reason="drawing needs the extra `plot`")
     names = ["accuracy", "loss", "learning rate"]
     for diagnosis, expected in ((FROZEN, names), (REGRESSION, ["loss"]), (NOTHING, [])):
         # Matplotlib notes the text of each drawn label.
@@ -86,6 +86,7 @@ def test_the_page_has_the_panels_for_which_there_is_something():
 
 def test_the_same_diagnosis_gives_the_same_page():
     """No date, no random name: two reports can be compared. The user's own style changes nothing."""
+    plt = pytest.importorskip("matplotlib.pyplot", reason="drawing needs the extra `plot`")
     with plt.style.context("dark_background"):
         styled = FROZEN.to_html()
     assert FROZEN.to_html() == styled

@@ -6,6 +6,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from versions import set_random_seed
 
 from keras_clr._keras.gradients import GradientProbe, to_numpy
 from keras_clr._keras.taps import read_layers
@@ -105,11 +106,11 @@ def test_a_look_leaves_no_trace(scaled):
     def look_back():
         random.setstate(random_state[0])
         np.random.set_state(random_state[1])
-        keras.utils.set_random_seed(5)
+        set_random_seed(5)
         return everything(model)
 
     before = look_back()
-    keras.utils.set_random_seed(5)
+    set_random_seed(5)
     first = read_layers(model, [WORDS])
     after = everything(model)
     assert after[:2] == before[:2]

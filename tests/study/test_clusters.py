@@ -3,11 +3,12 @@
 import os
 import sys
 
-import joblib
 import pytest
 from study import builders
 
 from keras_clr import study
+
+joblib = pytest.importorskip("joblib", reason="a study needs the extra `study`")
 
 pytestmark = pytest.mark.cluster
 

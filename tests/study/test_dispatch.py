@@ -4,12 +4,13 @@ import os
 import sys
 import time
 
-import cloudpickle
-import joblib
 import numpy as np
 import pytest
 
 from keras_clr.study.dispatch import Dispatcher, pickled
+
+cloudpickle = pytest.importorskip("cloudpickle", reason="a study needs the extra `study`")
+joblib = pytest.importorskip("joblib", reason="a study needs the extra `study`")
 
 
 def dispatcher(function, n_jobs=1, backend="of-the-test"):

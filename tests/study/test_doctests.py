@@ -5,6 +5,8 @@ import importlib
 
 import pytest
 
+pytest.importorskip("scipy", reason="a study needs the extra `study`")
+
 
 @pytest.mark.parametrize("module", ["plan", "result", "statistics", "study"])
 def test_examples(module):

@@ -16,6 +16,8 @@ from keras_clr.study.result import Study
 from keras_clr.study.run import Run
 from keras_clr.study.statistics import Comparison, Share, exact_interval, fisher_p_value
 
+pytest.importorskip("scipy", reason="its intervals need the extra `stats`")
+
 FINDING = Finding("clipped-loss", "It is clipped.", {"share": 1.0}, "certificate", (), "fix()", "docs/why-stuck.md")
 FROZEN = Diagnosis(State.FROZEN, (FINDING,), Chance("binary", 8, (0.5, 0.5), 0.5, 0.693))
 LEARNING = Diagnosis(State.LEARNING, chance=FROZEN.chance)

@@ -18,6 +18,8 @@ from study import builders
 import keras_clr
 from keras_clr import Study, study
 
+pytest.importorskip("joblib", reason="a study needs the extra `study`")
+
 ARGUMENTS = {"epochs": 2, "validation_split": 0.25}
 
 TO_BE_KILLED = f"""
@@ -289,13 +291,3 @@ def test_the_progress_bar_counts_runs(fake, capsys):
     assert "2/2" in capsys.readouterr().out
     refused()
     assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(("module", "package"), [("joblib", "joblib"), ("scipy.stats", "scipy")])
-def test_a_missing_extra_is_named(monkeypatch, module, package):
-    """With the command that brings it."""
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(
-        ImportError, match=rf'A study needs {package}\. Install it with: pip install "keras-clr\[study\]"'
-    ):
-        refused()
