@@ -1,8 +1,10 @@
-"""How Keras should call the end-of-batch hooks of our callbacks."""
+"""How Keras calls the batch hooks of our callbacks."""
 
 from __future__ import annotations
 
-import keras
+from typing import Any
+
+from keras_clr._keras.api import KERAS_2, keras, to_array
 
 
 def end_hooks_in_threads() -> bool:
@@ -16,3 +18,10 @@ def end_hooks_in_threads() -> bool:
     import torch
 
     return bool(torch.accelerator.is_available())
+
+
+def steps_per_execution(model: Any) -> int:
+    """Batches between two calls of a hook; with "auto" (Keras 2.14 and later 2.x), at this moment."""
+    # Keras 2 keeps it in a variable without a public name.
+    steps = to_array(model._steps_per_execution) if KERAS_2 else model.steps_per_execution
+    return int(steps) or 1

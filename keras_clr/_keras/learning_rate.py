@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
+from keras_clr._keras.api import keras, ops, raw, to_array
 from keras_clr._keras.momentum import MomentumWriter
 from keras_clr._keras.optimizers import leaf_optimizers
 
@@ -40,11 +40,11 @@ class LearningRateWriter:
     def read(self) -> float:
         """The rate of the first optimizer."""
         self._sync()
-        return float(np.asarray(self._leaves[0].learning_rate))
+        return float(to_array(self._leaves[0].learning_rate))
 
     def rounded(self, rate: float) -> float:
         """`rate` as the optimizer's variable holds it."""
-        return float(keras.ops.cast(rate, self._leaves[0].learning_rate.dtype))
+        return float(ops.cast(rate, self._leaves[0].learning_rate.dtype))
 
     def close(self) -> None:
         """Gives back what was borrowed from the model."""
@@ -58,7 +58,7 @@ class LearningRateWriter:
 class _TensorFlowWriter(LearningRateWriter):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        self._variables = [leaf.learning_rate.value for leaf in self._leaves]
+        self._variables = [raw(leaf.learning_rate) for leaf in self._leaves]
         # Mirrored over replicas, a variable is of another type, with an `assign` of its own kind.
         self._plain = all(type(variable).__name__ == "ResourceVariable" for variable in self._variables)
 

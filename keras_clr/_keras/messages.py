@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 
-import keras
+from keras_clr._keras.api import KERAS_2, keras
 
 
 def print_message(message: str) -> None:
-    """Prints `message` on a line of its own, or logs it if `keras.config` says so."""
-    if keras.config.is_interactive_logging_enabled():
+    """Prints `message` on a line of its own, or logs it if Keras is set to do so."""
+    # Keras 2 has no `keras.config`.
+    config = keras.utils if KERAS_2 else keras.config
+    if config.is_interactive_logging_enabled():
         sys.stdout.write(message + "\n")
         sys.stdout.flush()
     else:

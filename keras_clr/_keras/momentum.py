@@ -12,13 +12,34 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
-from keras_clr._keras.optimizers import leaf_optimizers
+from keras_clr._keras.api import KERAS_2, keras, raw, to_array
+from keras_clr._keras.live_number import live_number
+from keras_clr._keras.optimizers import is_legacy, leaf_optimizers, name_of
 
 _NAMES = ("momentum", "beta_1", "adam_beta_1")  # The last is Muon's, for what it does not orthogonalise.
+_COMPILED_UPDATE = "_update_step_xla"
 _TINY = float(np.finfo("float32").tiny)
+
+
+class _LegacyNumbers(dict[str, Any]):
+    """The numbers of one of Keras 2's legacy optimizers, which keeps them in variables: the compiled step reads those.
+
+    Args:
+        optimizer: The optimizer.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        super().__init__(optimizer._hyper)
+        self._optimizer = optimizer
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._optimizer._hyper[name]
+        return float(to_array(value)) if hasattr(value, "assign") else value
+
+    def __setitem__(self, name: str, value: float) -> None:
+        setattr(self._optimizer, name, value)
 
 
 def momentum_attributes(optimizer: Any) -> list[tuple[dict[str, Any], str]]:
@@ -35,14 +56,15 @@ def momentum_attributes(optimizer: Any) -> list[tuple[dict[str, Any], str]]:
     """
     found = []
     for leaf in leaf_optimizers(optimizer):
-        attributes, kind = vars(leaf), type(leaf).__name__
+        attributes = _LegacyNumbers(leaf) if is_legacy(leaf) else vars(leaf)
+        kind = type(leaf).__name__
         names = [name for name in _NAMES if name in attributes]
         trouble = None
         if not names:
             trouble = "has no momentum: Adam and its relatives (`beta_1`), SGD, RMSprop and Muon (`momentum`) have"
         elif isinstance(leaf, getattr(keras.optimizers, "ScheduleFreeAdamW", ())):
             trouble = "averages its weights by a `beta_1` that has to stay as it is"
-        elif attributes.get("momentum", 1) == 0:
+        elif "momentum" in names and attributes["momentum"] == 0:
             trouble = (
                 f"was built without momentum. Compile with `{kind}(..., momentum=0.9)`: any number above 0 will do"
             )
@@ -50,7 +72,7 @@ def momentum_attributes(optimizer: Any) -> list[tuple[dict[str, Any], str]]:
             trouble = f"has a {names[0]} that is no number: {attributes[names[0]]!r}"
         if trouble is not None:
             raise ValueError(
-                f"cycle_momentum=True needs optimizers with momentum, but '{leaf.name}' ({kind}) {trouble}. "
+                f"cycle_momentum=True needs optimizers with momentum, but '{name_of(leaf)}' ({kind}) {trouble}. "
                 "Or pass cycle_momentum=False."
             )
         found += [(attributes, name) for name in names]
@@ -74,6 +96,7 @@ class MomentumWriter:
         self._places = momentum_attributes(model.optimizer)
         self._pending: float | None = None
         self._pending_in: Any = None
+        self._last_run: Any = None
         self.step: Any = None
         self._wrapper = self._with_momentum  # One object: a bound method is a new one each time.
 
@@ -103,8 +126,11 @@ class MomentumWriter:
             self._model.train_function = self.step
 
     def _run(self) -> Any:
-        # Keras makes a new one in each `fit`.
-        return vars(self._model).get("history")
+        # Keras makes a new one in each `fit`; Keras 2 also in each `evaluate`, and leaves it without epochs.
+        history = vars(self._model).get("history")
+        if hasattr(history, "epoch"):
+            self._last_run = history
+        return self._last_run
 
     def _install(self) -> None:
         self.step = self._model.train_function
@@ -135,46 +161,51 @@ class MomentumWriter:
         return self.step(*args)
 
 
-class _LiveNumber(keras.Variable):
-    """A number that a compiled step reads anew, in the place of one that Keras compares with 0 in Python."""
-
-    current: Any = None  # JAX: what it is in the step that is being compiled.
-
-    @property
-    def value(self) -> Any:
-        return super().value if self.current is None else self.current
-
-    def __ne__(self, other: object) -> bool:
-        return True
-
-    def __gt__(self, other: object) -> bool:
-        return True
-
-    __hash__ = keras.Variable.__hash__
-
-
-def _live_variable() -> _LiveNumber:
-    dtype = "float64" if keras.config.floatx() == "float64" else "float32"
-    return _LiveNumber(0.0, dtype=dtype, trainable=False, name="momentum")
-
-
 class _TensorFlowMomentum(MomentumWriter):
     def _install(self) -> None:
         function = self._model.train_function
         if self.step is not function:
             # Compiled when it is first called, which is within `_with_momentum`: with the variable in place.
-            self._variable = _live_variable()
+            self._variable = live_number("momentum")
             self._model.make_train_function(force=True)
             self._live = self._model.train_function
         self.step = function
         self._model.train_function = self._wrapper
 
     def _live_number(self, momentum: float) -> Any:
-        self._variable.value.assign(momentum, read_value=False)  # Half the cost of Keras' own assignment.
+        raw(self._variable).assign(momentum, read_value=False)  # Half the cost of Keras' own assignment.
         return self._variable
 
     def _live_step(self, *args: Any) -> Any:
         return self._live(*args)
+
+
+class _Keras2Momentum(_TensorFlowMomentum):
+    """Keras 2: on a GPU an optimizer also compiles its own update, once and with the number it had then."""
+
+    def _install(self) -> None:
+        if self.step is not self._model.train_function:
+            self._updates = [(vars(leaf), _compiled_anew(leaf)) for leaf in leaf_optimizers(self._optimizer)]
+        super()._install()
+
+    def _live_step(self, *args: Any) -> Any:
+        for attributes, update in self._updates:
+            attributes[_COMPILED_UPDATE] = update
+        try:
+            return super()._live_step(*args)
+        finally:
+            for attributes, _ in self._updates:
+                del attributes[_COMPILED_UPDATE]
+
+
+def _compiled_anew(optimizer: Any) -> Any:
+    import tensorflow as tf
+
+    # The key, as in Keras' own, tells variables of one shape apart.
+    def update(gradient: Any, variable: Any, key: int) -> Any:  # noqa: ARG001
+        return optimizer._update_step(gradient, variable)
+
+    return tf.function(update, jit_compile=True)
 
 
 class _JaxMomentum(MomentumWriter):
@@ -185,7 +216,7 @@ class _JaxMomentum(MomentumWriter):
                 "cycle_momentum=True: on JAX, momentum cannot vary in a model that `keras.distribution` spreads over "
                 f"devices. Received: {keras.distribution.distribution()!r}. Pass cycle_momentum=False."
             )
-        self._variable = _live_variable()
+        self._variable = live_number("momentum")
 
     def _live_number(self, momentum: float) -> Any:
         self._momentum = np.dtype(self._variable.dtype).type(momentum)
@@ -216,4 +247,7 @@ _WRITERS = {"tensorflow": _TensorFlowMomentum, "jax": _JaxMomentum}
 
 def momentum_writer(model: Any) -> MomentumWriter:
     """The writer for `model` on the backend that runs. To be opened when training begins, then closed."""
+    if KERAS_2:
+        legacy = any(is_legacy(leaf) for leaf in leaf_optimizers(model.optimizer))
+        return (MomentumWriter if legacy else _Keras2Momentum)(model)
     return _WRITERS.get(keras.backend.backend(), MomentumWriter)(model)

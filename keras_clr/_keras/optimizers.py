@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from keras.optimizers.schedules import LearningRateSchedule
+from keras_clr._keras.api import KERAS_2, keras, to_array
 
 
 def leaf_optimizers(optimizer: Any) -> list[Any]:
@@ -37,11 +36,22 @@ def build_parts(model: Any) -> None:
     model.optimizer.build(model.trainable_variables)
 
 
+def is_legacy(optimizer: Any) -> bool:
+    """Whether it is one of Keras 2's `keras.optimizers.legacy`, which keep their numbers in variables."""
+    return KERAS_2 and hasattr(optimizer, "_hyper")
+
+
+def name_of(optimizer: Any) -> str:
+    """The name that its owner or Keras gave a leaf optimizer."""
+    return str(optimizer._name if is_legacy(optimizer) else optimizer.name)
+
+
 def rate_source(optimizer: Any) -> Any | None:
     """The schedule or function that a leaf optimizer was built with; None if its rate can be set."""
     # The public property calls the schedule and returns a tensor: only the private name tells them apart.
-    rate = optimizer._learning_rate
-    return rate if isinstance(rate, LearningRateSchedule) or callable(rate) else None
+    rate = optimizer._hyper["learning_rate"] if is_legacy(optimizer) else optimizer._learning_rate
+    schedule = keras.optimizers.schedules.LearningRateSchedule
+    return rate if isinstance(rate, schedule) or callable(rate) else None
 
 
 def accumulation_steps(optimizer: Any) -> int:
@@ -50,7 +60,8 @@ def accumulation_steps(optimizer: Any) -> int:
     Raises:
         ValueError: If the optimizers of one model accumulate over different numbers of batches.
     """
-    steps = {leaf.gradient_accumulation_steps or 1 for leaf in leaf_optimizers(optimizer)}
+    # Keras 2 cannot accumulate.
+    steps = {getattr(leaf, "gradient_accumulation_steps", None) or 1 for leaf in leaf_optimizers(optimizer)}
     if len(steps) > 1:
         raise ValueError(
             "All optimizers of a model must have the same `gradient_accumulation_steps`, since one "
@@ -67,7 +78,8 @@ def trained_batches(optimizer: Any) -> int:
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     # `iterations` is this number divided by `gradient_accumulation_steps`.
     # Not int(): a variable that is mirrored over replicas has no such conversion.
-    return int(np.asarray(inner._iterations))
+    # Keras 2 has only that one, and makes it when it is first asked for.
+    return int(to_array(inner.iterations if KERAS_2 else inner._iterations))
 
 
 def momentum_of(optimizer: Any) -> float:

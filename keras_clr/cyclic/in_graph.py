@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from keras import ops
 
+from keras_clr._keras.api import ops
 from keras_clr.cyclic.policies import CyclicPolicy
 
 _DIGITS = 11  # Three tables of 2**11 entries cover every step below 2**31 (and 2**33).

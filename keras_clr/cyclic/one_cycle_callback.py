@@ -162,5 +162,9 @@ class OneCycleLR(PolicyCallback[OneCyclePolicy]):
         self._policy = self._over(left)
         return 0
 
+    def _begin_within(self, batch: int) -> None:
+        if not self._takes_the_run:  # Else the clock was started by the epoch.
+            super()._begin_within(batch)
+
     def _where(self, step: int) -> str:
         return f"step {step} of {self.policy.total_steps}"

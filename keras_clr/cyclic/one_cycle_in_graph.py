@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
-from keras import ops
 
+from keras_clr._keras.api import ops
 from keras_clr.cyclic.one_cycle import OneCyclePolicy, Phase
 
 

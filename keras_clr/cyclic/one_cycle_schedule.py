@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import keras
-
+from keras_clr._keras.api import keras
 from keras_clr.cyclic import one_cycle_in_graph
 from keras_clr.cyclic.one_cycle import OneCyclePolicy, one_cycle_policy, one_cycle_shape
 from keras_clr.cyclic.policy_schedule import PolicySchedule

@@ -6,10 +6,9 @@ import math
 import warnings
 from typing import Any, Generic, TypeVar
 
-import keras
-
 from keras_clr._errors import KerasCLRWarning
-from keras_clr._keras.dispatch import end_hooks_in_threads
+from keras_clr._keras.api import keras
+from keras_clr._keras.dispatch import end_hooks_in_threads, steps_per_execution
 from keras_clr._keras.learning_rate import learning_rate_writer
 from keras_clr._keras.messages import print_message
 from keras_clr._keras.momentum import MomentumWriter, momentum_writer
@@ -17,6 +16,7 @@ from keras_clr._keras.optimizers import (
     accumulation_steps,
     build_parts,
     leaf_optimizers,
+    name_of,
     rate_source,
     trained_batches,
 )
@@ -49,6 +49,7 @@ class PolicyCallback(Preview, keras.callbacks.Callback, Generic[P]):
         self, policy: P | None, *, cycle_momentum: bool, start_lr: float, on_external_change: str, verbose: int
     ) -> None:
         super().__init__()
+        self.params: dict[str, Any] | None = None  # Keras 2 has none before it sets them.
         # The batch-end hook only notes a number, so it never makes Keras wait for a step.
         self.async_safe = end_hooks_in_threads()
         check_choice("on_external_change", on_external_change, ("warn", "scale"))
@@ -65,7 +66,7 @@ class PolicyCallback(Preview, keras.callbacks.Callback, Generic[P]):
         self._told_of_change = False
         self._end_of_last_fit: tuple[int, int, int] | None = None
         # What hooks ask for that a training loop of one's own may call too early.
-        self._begun = self._started = False
+        self._begun = self._started = self._first_epoch = False
         self._epoch_opens = True
         self._last_begun = -1
         self._written: float | None = None
@@ -112,6 +113,10 @@ class PolicyCallback(Preview, keras.callbacks.Callback, Generic[P]):
         """The same when the model has been given a fresh start in mid-training."""
         return self._counted
 
+    def _begin_within(self, batch: int) -> None:
+        """Heeds that the first epoch begins with `batch`, as Keras 2 resumes it: the count has what is before it."""
+        self._clock.start(self._clock.epoch_start - batch)
+
     def _where(self, step: int) -> str:
         """Where `step` is, for the message at the start of an epoch."""
         raise NotImplementedError
@@ -131,15 +136,15 @@ class PolicyCallback(Preview, keras.callbacks.Callback, Generic[P]):
             source = rate_source(leaf)
             if source is not None:
                 raise ValueError(
-                    f"{self._name} sets the learning rate, but the optimizer '{leaf.name}' was built with a schedule: "
-                    f"{source!r}. Compile with a float, as in "
+                    f"{self._name} sets the learning rate, but the optimizer '{name_of(leaf)}' was built with a "
+                    f"schedule: {source!r}. Compile with a float, as in "
                     f"`{type(leaf).__name__}(learning_rate={self._start_lr})`, and keep {self._name}; or drop "
                     f"{self._name} and build the optimizer with `keras_clr.{self._schedule_name}(...)`."
                 )
         self._accumulation = accumulation_steps(optimizer)
         if self._cycle_momentum and not (self._momentum_writer and self._momentum_writer.serves(model)):
             self._momentum_writer = momentum_writer(model)
-        self._steps_per_execution = model.steps_per_execution or 1
+        self._steps_per_execution = steps_per_execution(model)
         params = self.params or {}  # None in a training loop of one's own.
         self._num_batches: int | None = params.get("steps")
         self._epochs: int | None = params.get("epochs")
@@ -163,6 +168,7 @@ class PolicyCallback(Preview, keras.callbacks.Callback, Generic[P]):
             raise RuntimeError(f"{self._name}: call `on_train_begin()` before the first `on_epoch_begin(epoch)`.")
         # Only now has `BackupAndRestore` restored the count, wherever it stands in the list of callbacks.
         self._counted = trained_batches(self.model.optimizer)
+        self._first_epoch = not self._started
         if not self._started:
             self._started = True
             self._clock.start(self._start(epoch))
@@ -192,6 +198,8 @@ class PolicyCallback(Preview, keras.callbacks.Callback, Generic[P]):
             # Once more: now every other callback has been asked as well, and we overwrite what they did.
             self._epoch_opens = False
             self._heed_others()
+            if self._first_epoch and batch:
+                self._begin_within(batch)
         step = (self._clock.epoch_start + batch) // self._accumulation
         rate, momentum = self._rate(step), self.policy.momentum(step)
         self._writer.write(rate)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-import keras
-
+from keras_clr._keras.api import keras, ops
 from keras_clr.cyclic.policies import Policy
 from keras_clr.cyclic.preview import Preview
 
@@ -49,7 +48,7 @@ class PolicySchedule(Preview, keras.optimizers.schedules.LearningRateSchedule, G
     def __call__(self, step: Any) -> Any:
         """The learning rate of batch `step` as a float32 tensor."""
         if self._gradient_accumulation_steps:
-            step = keras.ops.floor_divide(keras.ops.cast(step, "int32"), self._gradient_accumulation_steps)
+            step = ops.floor_divide(ops.cast(step, "int32"), self._gradient_accumulation_steps)
         return self._in_graph(step)
 
     def _in_graph(self, step: Any) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from types import FunctionType
 from typing import Any
 
-import keras
-
+from keras_clr._keras.api import keras
 from keras_clr.cyclic import in_graph
 from keras_clr.cyclic.arguments import cyclic_policy, plain_arguments
 from keras_clr.cyclic.policies import CyclicPolicy, ScaleFn
@@ -31,7 +30,7 @@ class CyclicSchedule(PolicySchedule[CyclicPolicy]):
         mode: See `CyclicLR`.
         gamma: See `CyclicLR`.
         scale_fn: See `CyclicLR`. It is called with a float32 tensor, so it has to compute with operators or
-            `keras.ops`; it must be a named function, registered with
+            `keras.ops` (TensorFlow's on Keras 2); it must be a named function, registered with
             `keras.saving.register_keras_serializable` if the model is to be loaded without `custom_objects`. In the
             graph, only its first value is checked.
         scale_mode: See `CyclicLR`.

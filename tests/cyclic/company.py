@@ -2,7 +2,7 @@
 
 import warnings
 
-import keras
+from any_keras import keras
 
 from keras_clr._errors import KerasCLRWarning
 

@@ -7,8 +7,8 @@ used. Each line on stdout is the number of updates so far and the weight, whose 
 import sys
 import time
 
-import keras
 import numpy as np
+from any_keras import keras, mean, to_numpy
 
 from keras_clr import CyclicLR
 
@@ -20,15 +20,15 @@ class Tell(keras.callbacks.Callback):
     """Writes where training stands, after every batch."""
 
     def on_train_batch_end(self, batch, logs=None):
-        weight = float(keras.ops.convert_to_numpy(self.model.trainable_variables[0].value)[0, 0])
-        sys.stdout.write(f"{int(self.model.optimizer.iterations.value)} {weight.hex()}\n")
+        weight = float(self.model.get_weights()[0][0, 0])
+        sys.stdout.write(f"{int(to_numpy(self.model.optimizer.iterations))} {weight.hex()}\n")
         sys.stdout.flush()
         time.sleep(0.01)  # Gives whoever kills it a choice of batches.
 
 
 def prediction(y_true, y_pred):
     """A loss whose gradient with respect to the prediction is exactly 1."""
-    return keras.ops.mean(y_pred, axis=-1)
+    return mean(y_pred, axis=-1)
 
 
 def main(folder, save_freq):

@@ -6,13 +6,14 @@ The model is one Dense unit whose prediction is the loss: the gradient of its we
 import numpy as np
 from cyclic.spelling import fit, spelling_model
 
-GRADIENTS = np.random.default_rng(7).normal(size=(12, 3)).astype("float32")
+# Numbers of float32 in float64, which is what the formulas below compute in.
+GRADIENTS = np.random.default_rng(7).normal(size=(12, 3)).astype("float32").astype("float64")
 
 
 def train(optimizer, callbacks=(), epochs=1, gradients=GRADIENTS, model=None, **compile_arguments):
     """Trains a model of three weights from zero, one gradient a batch; returns it."""
     model = model or spelling_model(3, optimizer, **compile_arguments)
-    data = {"x": gradients, "y": np.zeros((len(gradients), 1), "float32")}
+    data = {"x": gradients.astype("float32"), "y": np.zeros((len(gradients), 1), "float32")}
     fit(model, callbacks, epochs, data["x"], y=data["y"], batch_size=1)
     return model
 

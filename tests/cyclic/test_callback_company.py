@@ -1,7 +1,7 @@
 """`CyclicLR` beside callbacks that set the learning rate as well."""
 
-import keras
 import pytest
+from any_keras import dtype_of, keras, set_floatx
 from cyclic.company import our_warnings, plateau
 from cyclic.spelling import (
     doubling_clr,
@@ -65,6 +65,7 @@ class TestReduceLROnPlateau:
         assert used == pytest.approx(1.5)
         assert f"Epoch 3: CyclicLR starts at learning rate {used:g}" in capsys.readouterr().out
 
+    @pytest.mark.keras3("gradient accumulation")
     def test_with_accumulation_and_groups(self, backend):
         """The band is scaled once a reduction, whatever a step or an update is."""
         accumulation = keras.optimizers.SGD(0.25, gradient_accumulation_steps=2)
@@ -97,13 +98,13 @@ class TestLearningRateScheduler:
         expected = [clr.policy(2 * epoch + k) * band[epoch] for epoch in range(4) for k in range(2)]
         assert clr.history["learning_rate"] == pytest.approx(expected, rel=1e-5)
 
-    @pytest.mark.parametrize("floatx", ["float16", "bfloat16"])
+    @pytest.mark.parametrize("floatx", ["float16", pytest.param("bfloat16", marks=pytest.mark.keras3("that floatx"))])
     def test_rounding_is_no_change(self, floatx):
         """An optimizer that keeps its rate in 16 bits, or below their normal range, is not taken for a callback."""
-        keras.config.set_floatx(floatx)
+        set_floatx(floatx)
         clr = CyclicLR(5e-6, 3e-4, 7, on_external_change="scale")
         model = spelling_model(3)
-        assert keras.backend.standardize_dtype(model.optimizer.learning_rate.dtype) == floatx
+        assert dtype_of(model.optimizer.learning_rate) == floatx
         assert our_warnings(lambda: fit(model, [clr], epochs=3)) == []
         assert clr.history["learning_rate"] == clr.simulate(9).tolist()
 

@@ -1,7 +1,7 @@
 """`CyclicLR` with lengths in epochs, resolved when training starts."""
 
-import keras
 import pytest
+from any_keras import keras
 from cyclic.spelling import fit, rows, spelling_model, updates
 
 from keras_clr import CyclicLR
@@ -39,6 +39,7 @@ class TestLengthsInEpochs:
         fit(spelling_model(4), [clr])
         assert (clr.policy.step_size_up, clr.policy.step_size_down) == (2, 6)
 
+    @pytest.mark.keras3("gradient accumulation")
     def test_with_accumulation(self):
         """An epoch is counted in updates: four batches, two of them an update, are two."""
         model = spelling_model(4, keras.optimizers.SGD(0.25, gradient_accumulation_steps=2))

@@ -1,8 +1,8 @@
 """The in-graph twin of the policy: 32-bit arithmetic that agrees with float64 at every step there can be."""
 
-import keras
 import numpy as np
 import pytest
+from any_keras import dtype_of, keras, set_floatx, to_numpy, to_tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,8 +51,8 @@ def interesting_steps(policy):
 
 def in_graph(schedule, steps):
     """The schedule's rates for an array of steps, as float64."""
-    tensor = keras.ops.convert_to_tensor(np.asarray(steps), "int32")
-    return keras.ops.convert_to_numpy(schedule(tensor)).astype("float64")
+    tensor = to_tensor(np.asarray(steps), "int32")
+    return to_numpy(schedule(tensor)).astype("float64")
 
 
 def assert_agrees(policy, rates, steps):
@@ -119,8 +119,8 @@ def test_agreement_when_compiled(name):
     schedule = CyclicSchedule(1e-5, 3e-3, **ARGUMENTS[name])
     steps = interesting_steps(schedule.policy)
     for way, function in compiled_ways(schedule).items():
-        tensor = keras.ops.convert_to_tensor(steps, "int32")
-        rates = keras.ops.convert_to_numpy(function(tensor)).astype("float64")
+        tensor = to_tensor(steps, "int32")
+        rates = to_numpy(function(tensor)).astype("float64")
         assert rates.shape == steps.shape, way
         assert_agrees(schedule.policy, rates, steps)
 
@@ -128,14 +128,14 @@ def test_agreement_when_compiled(name):
 def test_kinds_of_steps():
     """A Python number, a whole float and a tensor of either integer width are all a step."""
     schedule = CyclicSchedule(1.0, 5.0, 4)
-    for step in (3, 3.0, np.int32(3), np.int64(3), np.float32(3), keras.ops.convert_to_tensor(3, "int32")):
+    for step in (3, 3.0, np.int32(3), np.int64(3), np.float32(3), to_tensor(3, "int32")):
         assert float(schedule(step)) == 4.0
     if keras.backend.backend() != "jax":  # There, 64-bit integers do not exist unless asked for.
-        assert float(schedule(keras.ops.convert_to_tensor(3, "int64"))) == 4.0
+        assert float(schedule(to_tensor(3, "int64"))) == 4.0
 
 
 def test_the_rate_is_a_float32_scalar():
     """The optimizer gets a scalar float32 tensor, whatever the global float type is."""
-    keras.config.set_floatx("float16")
+    set_floatx("float16")
     rate = CyclicSchedule(1e-5, 3e-3, 2000, "triangular2")(1)
-    assert (keras.backend.standardize_dtype(rate.dtype), tuple(rate.shape)) == ("float32", ())
+    assert (dtype_of(rate), tuple(rate.shape)) == ("float32", ())

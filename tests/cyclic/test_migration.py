@@ -1,15 +1,18 @@
 """What `docs/migration.md` says, fed to both sides.
 
 The old callback and TensorFlow Addons do not run under Keras 3: their formulas, as published, are written anew here.
+Where TensorFlow Addons is installed, which takes Keras 2, its own schedules are asked as well.
 PyTorch is compared live in `test_torch_oracle.py`, fastai's formula in `test_one_cycle.py`.
 """
 
 import math
+import warnings
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
+from any_keras import keras
+from cyclic.spelling import fit, spelling_model, updates
 
 import keras_clr
 from keras_clr import CyclicLR, CyclicSchedule, OneCycleLR
@@ -89,6 +92,72 @@ def test_addons(step_size, theirs, ours):
     np.testing.assert_allclose(schedule.simulate(NUM_STEPS), expected, 1e-9)
     some = range(0, NUM_STEPS, 37)
     np.testing.assert_allclose([float(schedule(step)) for step in some], [expected[step] for step in some], 1e-5)
+
+
+def addons_schedules(optimizers):
+    """The schedules of TensorFlow Addons between the same bounds, each with the twin that the guide names."""
+    bounds = {"initial_learning_rate": 0.001, "maximal_learning_rate": 0.006}
+    return {
+        "Triangular": (optimizers.TriangularCyclicalLearningRate(**bounds, step_size=20), {}),
+        "Triangular2": (optimizers.Triangular2CyclicalLearningRate(**bounds, step_size=20), {"mode": "triangular2"}),
+        "Exponential": (
+            optimizers.ExponentialCyclicalLearningRate(**bounds, step_size=20, gamma=0.99),
+            {"mode": "exp_range", "gamma": 0.99},
+        ),
+        "Exponential by cycle": (
+            optimizers.ExponentialCyclicalLearningRate(**bounds, step_size=20, gamma=0.9, scale_mode="cycle"),
+            {"scale_fn": shrinking},
+        ),
+        "Cyclical": (
+            optimizers.CyclicalLearningRate(**bounds, step_size=20, scale_fn=shrinking),
+            {"scale_fn": shrinking},
+        ),
+        "Cyclical by iteration": (
+            optimizers.CyclicalLearningRate(**bounds, step_size=20, scale_fn=shrinking, scale_mode="iterations"),
+            {"scale_fn": shrinking, "scale_mode": "iterations"},
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def tfa_optimizers():
+    """TensorFlow Addons, whose import says that it is no longer maintained."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        addons = pytest.importorskip("tensorflow_addons", reason="TensorFlow Addons is not installed: it takes Keras 2")
+    return addons.optimizers
+
+
+NAMES = ["Triangular", "Triangular2", "Exponential", "Exponential by cycle", "Cyclical", "Cyclical by iteration"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_addons_itself(name, tfa_optimizers):
+    """Fed with the same numbers, each schedule of TensorFlow Addons and its twin make the same rates."""
+    theirs, arguments = addons_schedules(tfa_optimizers)[name]
+    ours = CyclicSchedule(**BOUNDS, step_size=20, **arguments)
+    rates = [float(theirs(step)) for step in range(NUM_STEPS)]
+    # Theirs finds its place in the cycle in float32: a few roundings of the number of half cycles.
+    tolerance = 0.005 * NUM_STEPS / 20 * 2.0**-22
+    np.testing.assert_allclose(ours.simulate(NUM_STEPS), rates, rtol=1e-6, atol=tolerance)
+    np.testing.assert_allclose([float(ours(step)) for step in range(NUM_STEPS)], rates, rtol=1e-6, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_addons_itself_in_training(name, tfa_optimizers):
+    """In an optimizer, both train the same weights."""
+    theirs, arguments = addons_schedules(tfa_optimizers)[name]
+    if name in ("Exponential", "Cyclical by iteration"):
+        # Theirs hands the optimizer's integer to a power of a float: nobody can have trained with it.
+        with pytest.raises(TypeError, match="Cannot convert"):
+            keras.optimizers.SGD(theirs)
+        return
+    trained = []
+    for schedule in (theirs, CyclicSchedule(**BOUNDS, step_size=20, **arguments)):
+        model = spelling_model(5, keras.optimizers.SGD(schedule))
+        fit(model, epochs=10)
+        trained.append(updates(model))
+    assert trained[0] == pytest.approx(trained[1], rel=1e-5)
 
 
 def test_torch_arguments():

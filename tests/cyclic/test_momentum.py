@@ -2,15 +2,15 @@
 
 import shutil
 
-import keras
 import numpy as np
 import pytest
+from any_keras import KERAS_2, VERSION, LossScaleOptimizer, Variable, keras, path_of, set_dtype_policy, set_floatx
 from cyclic import momentum as by_hand
 from cyclic.momentum import GRADIENTS, train, weights
 from cyclic.spelling import fit, mean_prediction, ran_out, spelling_model
 from hypothesis import given
 from hypothesis import strategies as st
-from versions import KERAS, optimizer_class
+from versions import optimizer_class
 
 from keras_clr import CyclicLR
 from keras_clr.cyclic.arguments import checked_momentum, cyclic_policy
@@ -107,7 +107,12 @@ class TestPolicy:
 @pytest.mark.parametrize("run_eagerly", [False, True])
 def test_reaches_the_weights(name, run_eagerly):
     """Every optimizer makes of the cycle what its formula makes of rate and momentum, batch by batch."""
+    if name == "Lion" and VERSION < (2, 13):
+        pytest.skip("Lion came with Keras 2.13")
     build, formula = OPTIMIZERS[name]
+    if name == "Nadam" and KERAS_2 and not run_eagerly:
+        assert not np.isfinite(weights(train(build()))).any()
+        pytest.skip("Keras 2's compiled Nadam diverges by itself, as was just seen")
     model = train(build(), [live_clr()], run_eagerly=run_eagerly)
     rates, momenta = sequence(12)
     assert weights(model) == pytest.approx(formula(GRADIENTS, rates, momenta), **close())
@@ -122,7 +127,7 @@ class TestRelatives:
     @pytest.mark.parametrize(("name", "attributes"), [("Lamb", ["beta_1"]), ("Muon", ["momentum", "adam_beta_1"])])
     def test_as_an_attribute_set_in_eager_steps(self, name, attributes, backend):
         """Compiled training does what plain assignments do where nothing is compiled."""
-        if name == "Muon" and backend == "tensorflow" and KERAS < (3, 13):
+        if name == "Muon" and backend == "tensorflow" and VERSION < (3, 13):
             pytest.skip("Muon of Keras 3.12 fails on TensorFlow")
 
         class Assign(keras.callbacks.Callback):
@@ -158,15 +163,17 @@ class TestWaysToTrain:
 
     def test_loss_scaling(self):
         """Through a LossScaleOptimizer."""
-        optimizer = keras.optimizers.LossScaleOptimizer(sgd(), initial_scale=4.0)
+        optimizer = LossScaleOptimizer(sgd(), initial_scale=4.0)
         assert weights(train(optimizer, [live_clr()])) == pytest.approx(expected(), **close())
 
+    @pytest.mark.keras3("gradient accumulation")
     def test_accumulation(self):
         """An update of two batches uses the momentum of its k, like the rate."""
         optimizer = keras.optimizers.SGD(0.3, momentum=0.7, gradient_accumulation_steps=2)
         means = GRADIENTS.reshape(6, 2, 3).mean(1)
         assert weights(train(optimizer, [live_clr()])) == pytest.approx(expected(6, means), **close())
 
+    @pytest.mark.keras3("MultiOptimizer")
     def test_several_optimizers(self):
         """Each optimizer of a MultiOptimizer gets it, under its own name."""
         first, second = sgd(), keras.optimizers.Adam(0.3)
@@ -187,8 +194,8 @@ class TestWaysToTrain:
         """With float64 weights, the momentum has as many digits as the weights."""
         if backend == "jax":
             pytest.skip("JAX computes in float32 unless it is told otherwise at its start")
-        keras.config.set_floatx("float64")
-        keras.config.set_dtype_policy("float64")
+        set_floatx("float64")
+        set_dtype_policy("float64")
         model = spelling_model(3, sgd())
         fit(model, [live_clr()], 1, GRADIENTS.astype("float64"), y=np.zeros((12, 1)), batch_size=1)
         assert weights(model) == pytest.approx(expected(), rel=1e-12)
@@ -268,12 +275,12 @@ class TestGivenBack:
         """After training, attribute, config, variables and training function are the model's own."""
         model = spelling_model(3, sgd())
         train(None, model=model)
-        before = model.train_function, [v.path for v in model.optimizer.variables], model.optimizer.get_config()
+        before = model.train_function, [path_of(v) for v in model.optimizer.variables], model.optimizer.get_config()
         train(None, [live_clr()], model=model)
-        after = model.train_function, [v.path for v in model.optimizer.variables], model.optimizer.get_config()
+        after = model.train_function, [path_of(v) for v in model.optimizer.variables], model.optimizer.get_config()
         assert after[:2] == before[:2]
         assert {**after[2], "learning_rate": 0} == {**before[2], "learning_rate": 0}
-        assert set(vars(model.optimizer)) == set(vars(spelling_model(3, sgd()).optimizer)) | {"momentums"}
+        assert set(vars(model.optimizer)) == set(vars(train(sgd()).optimizer))
 
     def test_trains_with_its_own_momentum_again(self):
         """A later fit without the callback uses the number that the optimizer was built with."""
@@ -307,7 +314,7 @@ class TestGivenBack:
         assert loaded.optimizer.momentum == model.optimizer.momentum == before["momentum"]
         assert len(loaded.optimizer.variables) == len(model.optimizer.variables)
         start = weights(model)
-        velocity = next(v for v in model.optimizer.variables if "momentum" in v.path).numpy()[:, 0]
+        velocity = model.optimizer.momentums[0].numpy()[:, 0]
         assert weights(loaded) == pytest.approx(start)
         rate = float(model.optimizer.learning_rate)
         train(None, model=model)
@@ -426,7 +433,7 @@ class TestRefused:
             (lambda: keras.optimizers.Adagrad(0.3), r"\(Adagrad\) has no momentum: Adam and its relatives"),
             (lambda: keras.optimizers.Adadelta(0.3), r"\(Adadelta\) has no momentum"),
             (lambda: optimizer_class("ScheduleFreeAdamW")(0.3), "has to stay as it is"),
-            (lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.3)), "built without momentum"),
+            (lambda: LossScaleOptimizer(keras.optimizers.SGD(0.3)), "built without momentum"),
         ],
     )
     def test_named_before_anything_is_touched(self, optimizer, message):
@@ -445,7 +452,7 @@ class TestRefused:
     def test_a_momentum_that_is_no_number(self):
         """A variable in its place is refused by name."""
         optimizer = keras.optimizers.Adam(0.3)
-        optimizer.beta_1 = keras.Variable(0.9)
+        optimizer.beta_1 = Variable(0.9)
         with pytest.raises(ValueError, match="has a beta_1 that is no number"):
             train(optimizer, [live_clr()])
 

@@ -2,9 +2,9 @@
 
 import math
 
-import keras
 import numpy as np
 import pytest
+from any_keras import dtype_of, to_tensor
 from cyclic.shapes import one_cycle_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -163,8 +163,8 @@ class TestInGraph:
         corners = [int(end) + shift for end in policy.ends for shift in (-1, 0, 1)]
         steps = [0, 1, *corners, *(int(position * policy.total_steps) for position in positions)]
         steps = [min(max(step, 0), LAST_STEP) for step in steps]
-        rates = [learning_rate(policy, keras.ops.convert_to_tensor(step, dtype="int32")) for step in steps]
-        assert {keras.backend.standardize_dtype(rate.dtype) for rate in rates} == {"float32"}
+        rates = [learning_rate(policy, to_tensor(step, dtype="int32")) for step in steps]
+        assert {dtype_of(rate) for rate in rates} == {"float32"}
         return [float(rate) for rate in rates], [policy(step) for step in steps]
 
 

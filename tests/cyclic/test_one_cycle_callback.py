@@ -2,9 +2,9 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
+from any_keras import keras
 from cyclic import momentum as by_hand
 from cyclic.company import our_warnings
 from cyclic.momentum import GRADIENTS, train, weights
@@ -101,6 +101,7 @@ class TestTheRunIsTheCycle:
             run(spelling_model(3, sgd()), Boom())
         assert run(spelling_model(3, sgd())) == pytest.approx(expected(range(36), 36), **close())
 
+    @pytest.mark.keras3("gradient accumulation")
     def test_accumulation(self):
         """The cycle is in updates, and its end is the last one that is made."""
         clr = one_cycle()
@@ -215,6 +216,7 @@ class TestSchedule:
         rates = [schedule.policy(k) for k in range(12)]
         assert weights(model) == pytest.approx(by_hand.sgd(GRADIENTS, rates, [0.7] * 12), **close())
 
+    @pytest.mark.keras3("gradient accumulation")
     def test_accumulation(self):
         """Counted in updates if told so."""
         schedule = OneCycleSchedule(0.1, 6, **SHAPE, gradient_accumulation_steps=2)

@@ -1,8 +1,8 @@
 """PyTorch's own CyclicLR and OneCycleLR as live oracles. It needs torch installed, not Keras running on it."""
 
-import keras
 import numpy as np
 import pytest
+from any_keras import keras
 from cyclic.momentum import GRADIENTS, train, weights
 from cyclic.shapes import one_cycle_policy
 from hypothesis import given, settings
