@@ -28,6 +28,10 @@ class StuckTrainingError(RuntimeError):
         super().__init__(message)
         self.diagnosis = diagnosis
 
+    def __reduce__(self) -> tuple[type[StuckTrainingError], tuple[object, ...]]:
+        # An exception is rebuilt from `args`, which is the message alone: a process pool would hang or lose the cause.
+        return type(self), (*self.args, self.diagnosis)
+
 
 def attempt(look: Callable[[], _T]) -> tuple[_T | None, str | None]:
     """What `look` returns, and the error if there was one: a look must not end the run that it looks at."""

@@ -75,6 +75,11 @@ class PolicyCallback(Preview, keras.callbacks.Callback, Generic[P]):
         self._momentum: float | None = None
         self._momentum_before: float | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes along: arguments and records. The model stays, and what holds on to it."""
+        gone = {"_model": None, "_writer": None, "_momentum_writer": None, "_end_of_last_fit": None}
+        return {**vars(self), **gone, "_begun": False, "_started": False}
+
     @property
     def policy(self) -> P:
         """The learning rate as a function of the step, and the momentum, as `policy.momentum(step)`."""

@@ -106,6 +106,10 @@ class StuckDetector(keras.callbacks.Callback):
         SequentialTest(0.5 if guess is None or guess == 1.0 else guess, margin, false_alarm)
         self._forget()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes along: arguments and verdicts. The model stays, and what holds on to it."""
+        return {**vars(self), "_model": None, "_observer": None, "_restarter": None, "_reading": None}
+
     def _forget(self) -> None:
         """State of a fresh fit."""
         self.diagnosis_: Diagnosis | None = None

@@ -3,33 +3,25 @@
 import contextlib
 
 import pytest
-from docs.snippets import ROOT, pages, snippets
+from docs.snippets import PREAMBLES, ROOT, execute, pages, snippets
 
 pytest.importorskip("sphinx", reason="the pages are checked once, in tox' environment `docs`")
 
-PREAMBLES = ROOT / "tests/docs/preambles"
 PAGES = [page for page in pages() if snippets(page)]
+# Pages that are run elsewhere, and why.
+ELSEWHERE = {"tools.md": "what it needs is installed by tox' environment `tools`, whose tests run it"}
 NOT_RUN = {("study.md", "it needs a Ray cluster; the tests of tox' environment `cluster` do the same")}
 
 
-def run(path, code, line, names):
-    """Executes it so that an error names the page and the line."""
-    exec(compile("\n" * (line - 1) + code, str(path), "exec"), names)
-
-
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in ELSEWHERE], ids=lambda page: page.relative_to(ROOT).as_posix()
+)
 def test_snippets_run(page, tmp_path, monkeypatch):
     """The blocks of a page, one after the other, in an empty folder, behind what its preamble provides."""
     monkeypatch.chdir(tmp_path)
     with contextlib.ExitStack() as undo:
-        names = {"__name__": "__main__", "undo": undo}
-        for preamble in (PREAMBLES / "_any.py", PREAMBLES / f"{page.stem}.py"):
-            if preamble.exists():
-                run(preamble, preamble.read_text(), 1, names)
-        for snippet in snippets(page):
-            if snippet.reason is None:
-                run(page, snippet.code, snippet.line, names)
+        execute(page, undo)
 
 
 def test_what_is_not_run_is_known():

@@ -1,5 +1,8 @@
 """Sick runs are called frozen, with the reason; their healthy twins are not."""
 
+import copy
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from keras_clr import CyclicLR
 from keras_clr._errors import StuckTrainingError
 from keras_clr._keras.gradients import GradientProbe
 from keras_clr.stuck.detector import StuckDetector
-from keras_clr.stuck.diagnosis import State
+from keras_clr.stuck.diagnosis import Diagnosis, State
 from keras_clr.stuck.probe import Probe
 
 
@@ -241,6 +244,32 @@ def test_raise_carries_the_diagnosis():
         run(classifier(), detector, data)
     assert error.value.diagnosis is detector.diagnosis_
     assert detector.stuck_epoch_ == 1
+
+
+def test_the_error_comes_whole_out_of_another_process():
+    """What pools of processes do with an exception leaves message and diagnosis as they were."""
+    diagnosis = Diagnosis(State.FROZEN)
+    error = pickle.loads(pickle.dumps(StuckTrainingError("Epoch 2: frozen", diagnosis)))
+    assert (type(error), str(error), error.diagnosis) == (StuckTrainingError, "Epoch 2: frozen", diagnosis)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda detector: pickle.loads(pickle.dumps(detector))])
+@pytest.mark.parametrize("on_stuck", ["warn", "restart"])
+def test_a_copy_has_the_verdict_and_leaves_the_model(copied, on_stuck):
+    """Made after a fit, as tuners and pools of processes do; it watches another model as if it were new."""
+    data, model = balanced_data(96), classifier()
+    detector = StuckDetector(data, on_stuck=on_stuck)
+    with verdicts():
+        run(model, detector, data)
+    twin = copied(detector)
+    assert twin.diagnosis_ == detector.diagnosis_
+    assert twin.stuck_epoch_ == detector.stuck_epoch_
+    assert twin.restarts_ == detector.restarts_
+    assert model not in vars(twin).values()
+    run(classifier(bias=(0.0, 0.0, 0.0)), twin, data)
+    assert twin.stuck_epoch_ is None
+    assert twin.restarts_ == []
+    assert twin.diagnosis_.chance == detector.diagnosis_.chance
 
 
 def test_a_second_fit_starts_afresh(capsys):
