@@ -29,7 +29,7 @@ class StuckTrainingError(RuntimeError):
         self.diagnosis = diagnosis
 
     def __reduce__(self) -> tuple[type[StuckTrainingError], tuple[object, ...]]:
-        # An exception is rebuilt from `args`, which is the message alone: a process pool would hang or lose the cause.
+        # Unpickled, an exception is rebuilt from its `args`, and these are the message alone.
         return type(self), (*self.args, self.diagnosis)
 
 

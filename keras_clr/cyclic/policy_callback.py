@@ -77,8 +77,12 @@ class PolicyCallback(Preview, keras.callbacks.Callback, Generic[P]):
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy takes along: arguments and records. The model stays, and what holds on to it."""
-        gone = {"_model": None, "_writer": None, "_momentum_writer": None, "_end_of_last_fit": None}
-        return {**vars(self), **gone, "_begun": False, "_started": False}
+        # Keras 3 keeps the model in `_model`, Keras 2 in `model`.
+        gone = ("_model", "model", "_writer", "_momentum_writer", "_end_of_last_fit")
+        return {name: None if name in gone else value for name, value in vars(self).items()} | {
+            "_begun": False,
+            "_started": False,
+        }
 
     @property
     def policy(self) -> P:

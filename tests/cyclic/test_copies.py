@@ -3,8 +3,8 @@
 import copy
 import pickle
 
-import keras
 import pytest
+from any_keras import keras
 from cyclic.spelling import doubling_clr, fit, spelling_model, steps_used
 
 from keras_clr import CyclicLR, OneCycleLR
