@@ -43,6 +43,15 @@ else:
     Variable = keras.Variable
 
 
+serialization = importlib.import_module("keras.saving.serialization_lib") if VERSION < (2, 13) else keras.saving
+serialize_keras_object = serialization.serialize_keras_object
+deserialize_keras_object = serialization.deserialize_keras_object
+
+
+# What makes `model.save` write the format that is Keras 3's only one.
+KERAS_FORMAT = {"save_format": "keras_v3"} if VERSION < (2, 13) else {}
+
+
 def to_numpy(tensor):
     """A tensor or a variable as an array."""
     return tensor.numpy() if KERAS_2 else keras.ops.convert_to_numpy(tensor)

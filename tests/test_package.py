@@ -118,7 +118,7 @@ def test_tf_keras_that_is_not_there(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.delitem(sys.modules, "tf_keras", raising=False)
     monkeypatch.setitem(sys.modules, "keras", types.SimpleNamespace(__version__="2.14.0"))
-    assert api._chosen()[1:] == ("keras 2.14.0", True)
+    assert api._chosen()[1:] == ("keras 2.14.0", (2, 14))
     monkeypatch.setitem(sys.modules, "keras", types.SimpleNamespace(__version__="3.99.0"))
     with pytest.raises(ImportError, match="TF_USE_LEGACY_KERAS is set, and tf_keras is not installed"):
         api._chosen()

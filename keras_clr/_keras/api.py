@@ -25,8 +25,8 @@ def _version(module: Any) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _chosen() -> tuple[Any, str, bool]:
-    """The module, what it is called with its version, and whether it is Keras 2.
+def _chosen() -> tuple[Any, str, tuple[int, int]]:
+    """The module, what it is called with its version, and the version.
 
     Raises:
         ImportError: If there is none that keras-clr works with.
@@ -53,12 +53,17 @@ def _chosen() -> tuple[Any, str, bool]:
     if version < (2, 13):
         # Keras 2.12: the module `keras` is the sources, and lacks most public names.
         module = importlib.import_module("tensorflow").keras
-    return module, found, version < (3, 0)
+    return module, found, version
 
 
-keras, FOUND, KERAS_2 = _chosen()
+keras, FOUND, _VERSION = _chosen()
+KERAS_2 = _VERSION < (3, 0)
 # Keras 2 has no `keras.ops`.
 ops: Any = importlib.import_module("keras_clr._keras.tensorflow_ops") if KERAS_2 else keras.ops
+# Keras 2.12 has these two without public names.
+_serialization = importlib.import_module("keras.saving.serialization_lib") if _VERSION < (2, 13) else keras.saving
+serialize_keras_object = _serialization.serialize_keras_object
+deserialize_keras_object = _serialization.deserialize_keras_object
 
 
 def raw(variable: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import FunctionType
 from typing import Any
 
-from keras_clr._keras.api import keras
+from keras_clr._keras.api import deserialize_keras_object, keras, serialize_keras_object
 from keras_clr.cyclic import in_graph
 from keras_clr.cyclic.arguments import cyclic_policy, plain_arguments
 from keras_clr.cyclic.policies import CyclicPolicy, ScaleFn
@@ -93,7 +93,7 @@ class CyclicSchedule(PolicySchedule[CyclicPolicy]):
         """The constructor's arguments, ready for JSON."""
         config = super().get_config()
         if config["scale_fn"] is not None:
-            config["scale_fn"] = keras.saving.serialize_keras_object(config["scale_fn"])
+            config["scale_fn"] = serialize_keras_object(config["scale_fn"])
         return config
 
     @classmethod
@@ -101,7 +101,7 @@ class CyclicSchedule(PolicySchedule[CyclicPolicy]):
         """A schedule from what `get_config` returned."""
         scale_fn = config.get("scale_fn")
         if isinstance(scale_fn, dict):
-            scale_fn = keras.saving.deserialize_keras_object(scale_fn)
+            scale_fn = deserialize_keras_object(scale_fn)
         return cls(**{**config, "scale_fn": scale_fn})
 
 

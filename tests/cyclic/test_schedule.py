@@ -6,7 +6,15 @@ import json
 
 import numpy as np
 import pytest
-from any_keras import KERAS_2, accumulating, keras, to_numpy
+from any_keras import (
+    KERAS_2,
+    KERAS_FORMAT,
+    accumulating,
+    deserialize_keras_object,
+    keras,
+    serialize_keras_object,
+    to_numpy,
+)
 from cyclic.spelling import (
     DOUBLING,
     doubling_schedule,
@@ -155,8 +163,8 @@ class TestRoundTrips:
     def test_json(self, arguments):
         """Through Keras' serialization and real JSON text, the same rates and the same configuration."""
         schedule = CyclicSchedule(**arguments)
-        text = json.dumps(keras.saving.serialize_keras_object(schedule))
-        restored = keras.saving.deserialize_keras_object(json.loads(text))
+        text = json.dumps(serialize_keras_object(schedule))
+        restored = deserialize_keras_object(json.loads(text))
         assert type(restored) is CyclicSchedule
         assert restored.policy == schedule.policy
         assert restored.get_config() == schedule.get_config()
@@ -197,7 +205,7 @@ class TestRoundTrips:
         """A compiled model goes on with the next rate after .keras save and load."""
         model = scheduled_model(3)
         fit(model, epochs=2)
-        model.save(tmp_path / "model.keras")
+        model.save(tmp_path / "model.keras", **KERAS_FORMAT)
         loaded = keras.saving.load_model(tmp_path / "model.keras")
         fit(loaded)
         assert steps_used(loaded) == trained_in_order([0, 1, 2] * 3)
@@ -205,9 +213,9 @@ class TestRoundTrips:
     def test_unregistered_function(self):
         """A scale_fn that was not registered is found in `custom_objects`."""
         schedule = CyclicSchedule(scale_fn=unregistered)
-        text = json.dumps(keras.saving.serialize_keras_object(schedule))
+        text = json.dumps(serialize_keras_object(schedule))
         with keras.saving.custom_object_scope({"unregistered": unregistered}):
-            restored = keras.saving.deserialize_keras_object(json.loads(text))
+            restored = deserialize_keras_object(json.loads(text))
         assert restored.policy.scale_fn is unregistered
 
 
