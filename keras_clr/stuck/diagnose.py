@@ -61,17 +61,15 @@ def diagnose(model: Any, x: Any, y: Any = None) -> Diagnosis:
     found, no_chance = attempt(lambda: find_targets(model, probe))
     targets, chance_loss = found or ([], None)
     refused = examine_step(model, probe)
-    if refused:
-        looked, no_layers = None, None  # For the same reason.
-    else:
-        looked, no_layers = attempt(lambda: examine_layers(model, probe, before_training=True, chance_loss=chance_loss))
+    looked, no_layers = attempt(lambda: examine_layers(model, probe, before_training=True, chance_loss=chance_loss))
     in_layers, unseen = looked or ([], ())
     classes = probe.classes_in_order
     in_order = [] if classes is None or batch_size is None else check_order(classes, batch_size)
     failures = {
         "Head, labels and inputs could not be checked": no_model,
         "The chance level of the labels cannot be known": no_chance,
-        "The layers could not be looked at": no_layers,
+        # If a step is refused, for the same reason.
+        "The layers could not be looked at": None if refused else no_layers,
     }
     return Diagnosis(
         State.NOT_TRAINED,

@@ -215,6 +215,20 @@ def test_what_fit_refuses_is_the_headline(make, x, y, reason):
         make().fit(x, y, verbose=0)
 
 
+def test_what_is_not_a_number_comes_before_a_loss_that_refuses_it():
+    """The cross-entropy of torch stops on a NaN: the layer that makes it is the headline, on every backend."""
+
+    @keras.saving.register_keras_serializable("test_teaching")
+    class Log(L.Layer):
+        def call(self, x):
+            return ops.log(x)
+
+    finding, *others = diagnose(classifier(L.Dense(8), Log(name="log"), L.Dense(1, "sigmoid")), X, Y).findings
+    assert (finding.code, finding.confidence) == ("non-finite-first-pass", "certificate")
+    assert "`log`" in finding.sentence
+    assert "fit-fails" not in [other.code for other in others]
+
+
 def test_no_loss_is_the_headline(backend):
     """TensorFlow and torch stop; JAX trains on, and nothing that it trains has a connection to a loss."""
     (finding,) = diagnose(without_loss(), X, Y).findings

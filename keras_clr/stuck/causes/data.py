@@ -21,7 +21,7 @@ NON_FINITE_INPUTS = Cause(
         'print(bad.sum(), "samples, the first at", np.flatnonzero(bad)[:10])\n'
         "{variable} = np.nan_to_num({variable}, nan=0.0, posinf=0.0, neginf=0.0)  # or leave these samples out\n"
     ),
-    explains=("non-finite-first-pass", "diverged"),
+    explains=("non-finite-first-pass", "diverged", "fit-fails"),
 )
 
 NON_FINITE_LABELS = Cause(
@@ -32,7 +32,7 @@ NON_FINITE_LABELS = Cause(
     ),
     cannot_know=("Whether a loss of your own leaves them out.",),
     fix=("import numpy as np\n\ngood = np.isfinite(y).reshape(len(y), -1).all(axis=1)\nx, y = x[good], y[good]\n"),
-    explains=("non-finite-first-pass", "diverged"),
+    explains=("non-finite-first-pass", "diverged", "fit-fails"),
 )
 
 ALL_STEPS_MASKED = Cause(
@@ -46,7 +46,7 @@ ALL_STEPS_MASKED = Cause(
         "good = (x != {mask_value}).reshape(len(x), -1).any(axis=1)  # at least one step that is not masked\n"
         "x, y = x[good], y[good]\n"
     ),
-    explains=("non-finite-first-pass", "diverged"),
+    explains=("non-finite-first-pass", "diverged", "fit-fails"),
 )
 
 CONSTANT_INPUTS = Cause(

@@ -47,7 +47,7 @@ NON_FINITE = Cause(
         "model = keras.models.clone_model(model)  # new weights\n"
         "model.compile_from_config(settings)\n"
     ),
-    explains=("diverged",),
+    explains=("diverged", "fit-fails"),
 )
 
 NO_TRAINABLE_WEIGHTS = Cause(
