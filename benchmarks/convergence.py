@@ -206,6 +206,11 @@ def same_steps(task, args, results):
     rows = results["tasks"].setdefault(task.name, {"unit": task.unit, "rows": {}, "momentum": {}})
     print(f"\n{task.name}: {task.unit}\n\n" + HEAD.format("method", "to the fixed rate at all steps"), flush=True)
     lines = []
+
+    def note(name, effect):
+        low, high = effect["interval"]
+        lines.append(f"{name}: {effect['difference']:+.3f} ({low:+.3f} to {high:+.3f}): {effect['verdict']}")
+
     for share, epochs in (("all", args.epochs(task.epochs)), ("third", max(2, args.epochs(task.epochs) // 3))):
         for method in METHODS:
             row = rows["rows"][f"{method} / {share}"] = measure(task, method, epochs, args)
@@ -218,12 +223,17 @@ def same_steps(task, args, results):
         ):
             pair = (rows["rows"][f"{name} / {share}"] for name in (cycling, still))
             effect = rows["momentum"][f"{cycling} / {share}"] = compare(*pair)
-            low, high = effect["interval"]
-            lines.append(
-                f"{cycling}, {share}: cycling momentum makes {effect['difference']:+.3f} ({low:+.3f} to {high:+.3f}): "
-                f"{effect['verdict']}"
-            )
+            note(f"{cycling}, {share}: cycling momentum makes", effect)
+    rows["third_to_fixed_third"] = third_to_fixed_third(rows["rows"])
+    for method, effect in rows["third_to_fixed_third"].items():
+        note(f"{method}, third, to the fixed rate in as many steps", effect)
+    args.save(results)
     print("\n" + "\n".join(lines), flush=True)
+
+
+def third_to_fixed_third(rows):
+    """Each method in a third of the steps against the fixed rate in the same third."""
+    return {name: compare(rows[f"{name} / third"], rows["fixed rate / third"]) for name in METHODS[1:]}
 
 
 def shrinking_data(task, args, results):

@@ -83,10 +83,10 @@ def page(reports: list[Report]) -> str:
     """
     versions = [[f"`{r.name}`", *(r.versions[v] for v in VERSIONS)] for r in reports]
     cells = [[feature, *(r.cell(feature) for r in reports)] for feature in FEATURES]
-    why = defaultdict(list)
+    skipped = defaultdict(list)
     for report in reports:
         for reason, count in report.reasons.items():
-            why[reason].append(f"`{report.name}` {count}")
+            skipped[reason].append(f"`{report.name}` {count}")
     return "\n".join(
         [
             HEAD,
@@ -95,7 +95,7 @@ def page(reports: list[Report]) -> str:
             table(["", *(f"`{r.name}`" for r in reports)], cells),
             "## What was skipped, and why\n",
             "A file that is skipped as a whole counts as one test.\n",
-            table(["why", "where, and how many tests"], [[why_, ", ".join(why[why_])] for why_ in sorted(why)]),
+            table(["why", "where, and how many tests"], [[why, ", ".join(skipped[why])] for why in sorted(skipped)]),
         ]
     )
 

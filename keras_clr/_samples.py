@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_clr._keras.gradients import to_numpy
+from keras_clr._keras.tensors import to_numpy
 from keras_clr.finder.data import are_arrays
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_clr._keras.gradients import to_numpy
+from keras_clr._keras.tensors import to_numpy
 
 
 @dataclass(frozen=True, eq=False)

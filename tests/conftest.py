@@ -24,7 +24,10 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 # Tests of what Keras 2 cannot have, in this folder; those among others carry the mark `keras3`.
-KERAS_3_ONLY = ("finder", "stuck", "study", "devices", "docs", "tools", "test_pixel_colour.py", "test_snapshot.py")
+KERAS_3_ONLY = (
+    *("finder", "stuck", "study", "devices", "docs", "tools"),
+    *("test_extras.py", "test_pixel_colour.py", "test_snapshot.py"),
+)
 KERAS_2_ONLY = ("test_keras_2.py",)
 THIS = f"{any_keras.NAME} of version {'.'.join(map(str, any_keras.VERSION))}"
 NEEDS_KERAS_3 = f"needs Keras 3; this is {THIS}"

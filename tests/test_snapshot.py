@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_clr._keras.gradients import to_numpy
+from keras_clr._keras.tensors import to_numpy
 from keras_clr._snapshot import Snapshot
 
 X = np.random.default_rng(0).normal(size=(32, 5)).astype("float32")

@@ -86,12 +86,8 @@ def _masked() -> list[Any]:
     ]
 
 
-def _recurrent(steps: bool) -> Callable[[], list[Any]]:
-    return lambda: [keras.Input((10, 2)), LAYERS.SimpleRNN(8, return_sequences=steps), LAYERS.Dense(1, "sigmoid")]
-
-
-def _recurrent_values(steps: bool) -> Callable[[], list[Any]]:
-    return lambda: [keras.Input((10, 2)), LAYERS.SimpleRNN(8, return_sequences=steps), LAYERS.Dense(1)]
+def _recurrent(steps: bool, activation: str | None = "sigmoid") -> Callable[[], list[Any]]:
+    return lambda: [keras.Input((10, 2)), LAYERS.SimpleRNN(8, return_sequences=steps), LAYERS.Dense(1, activation)]
 
 
 def _sums(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +97,7 @@ def _sums(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 _CLASSES = Run(dense(8, 16, head=_softmax(0)), blobs(4, label=one_hot(4)), CCE)
-_VALUES = Run(_recurrent_values(True), _sums, "mse", adam(), "values", ("mae",), 0.0, 20)
+_VALUES = Run(_recurrent(True, None), _sums, "mse", adam(), "values", ("mae",), 0.0, 20)
 _ROUNDED = repaired(_PLAIN, loss=_own(keras.ops.round))
 
 CASES = (
@@ -188,7 +184,7 @@ CASES = (
         "cause",
         ("shapes-stretched",),
         repaired(_VALUES, data=lambda rng: (lambda x, y: (x, y[:, None]))(*_sums(rng))),
-        repaired(_VALUES, layers=_recurrent_values(False)),
+        repaired(_VALUES, layers=_recurrent(False, None)),
         lottery=True,
     ),
 )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from keras_clr._keras.gradients import Batch
+from keras_clr._keras.tensors import Batch
 
 
 def clipped_samples(

@@ -14,10 +14,8 @@ import numpy as np
 
 OLDEST_KERAS_3 = (3, 12)
 _OLDEST_KERAS_2 = (2, 12)
-_NEEDED = (
-    f"keras-clr needs Keras {OLDEST_KERAS_3[0]}.{OLDEST_KERAS_3[1]} or later, Keras 2.12 to 2.15, or tf_keras with "
-    "TF_USE_LEGACY_KERAS=1"
-)
+_KERAS_3 = f"Keras {OLDEST_KERAS_3[0]}.{OLDEST_KERAS_3[1]} or later"
+_NEEDED = f"keras-clr needs {_KERAS_3}, Keras 2.12 to 2.15, or tf_keras with TF_USE_LEGACY_KERAS=1"
 
 
 def _version(module: Any) -> tuple[int, int]:
@@ -80,6 +78,6 @@ def to_array(variable: Any) -> np.ndarray:
 def keras_3_only(name: str) -> ImportError:
     """What is raised for a public name that only Keras 3 can have."""
     return ImportError(
-        f"keras_clr.{name} needs Keras {OLDEST_KERAS_3[0]}.{OLDEST_KERAS_3[1]} or later. Found {FOUND}, with which "
-        "CyclicLR, CyclicSchedule, OneCycleLR and OneCycleSchedule work"
+        f"keras_clr.{name} needs {_KERAS_3}. Found {FOUND}, with which CyclicLR, CyclicSchedule, OneCycleLR and "
+        "OneCycleSchedule work"
     )

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_clr._keras.gradients import to_numpy
 from keras_clr._keras.readings import loss_kind
+from keras_clr._keras.tensors import to_numpy
 
 # Sums in another order, relative to the sum.
 _ROUNDING = 1e-4

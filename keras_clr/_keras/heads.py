@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from keras_clr._keras.compiled import HeadLoss, HeadMetric, losses_of, metrics_of, read_loss
-from keras_clr._keras.gradients import to_numpy
 from keras_clr._keras.graph import SAME_TENSOR, is_passing, operations_behind, symbolic_outputs
+from keras_clr._keras.tensors import to_numpy
 
 _BACKENDS = ("keras", "tensorflow", "jax", "torch")
 _RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)

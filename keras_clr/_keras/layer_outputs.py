@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_clr._keras.gradients import Batch, apart, tensors, to_numpy, weights_for
+from keras_clr._keras.tensors import Batch, apart, tensors, to_numpy, weights_for
 
 # A sigmoid or tanh with less slope than this passes on less than a thousandth of the gradient (a sigmoid has at most
 # 1/4): |pre-activation| > 6.9 and > 4.1.

@@ -7,17 +7,13 @@ from typing import Any
 from keras_clr._keras.api import KERAS_2, keras
 
 
-def live_number(name: str) -> Any:
-    """A variable as precise as the weights; TensorFlow's own one under Keras 2, which has no other.
-
-    Args:
-        name: What it is called in the graph.
-    """
+def live_number() -> Any:
+    """A variable as precise as the weights; TensorFlow's own one under Keras 2, which has no other."""
     if KERAS_2:
         # Its optimizers multiply it with gradients, and no type is promoted.
-        return _tensorflow_class()(0.0, dtype=keras.backend.floatx(), trainable=False, name=name)
+        return _tensorflow_class()(0.0, dtype=keras.backend.floatx(), trainable=False, name="momentum")
     dtype = "float64" if keras.backend.floatx() == "float64" else "float32"
-    return _keras_class()(0.0, dtype=dtype, trainable=False, name=name)
+    return _keras_class()(0.0, dtype=dtype, trainable=False, name="momentum")
 
 
 class _NeverZero:

@@ -166,7 +166,7 @@ class _TensorFlowMomentum(MomentumWriter):
         function = self._model.train_function
         if self.step is not function:
             # Compiled when it is first called, which is within `_with_momentum`: with the variable in place.
-            self._variable = live_number("momentum")
+            self._variable = live_number()
             self._model.make_train_function(force=True)
             self._live = self._model.train_function
         self.step = function
@@ -216,7 +216,7 @@ class _JaxMomentum(MomentumWriter):
                 "cycle_momentum=True: on JAX, momentum cannot vary in a model that `keras.distribution` spreads over "
                 f"devices. Received: {keras.distribution.distribution()!r}. Pass cycle_momentum=False."
             )
-        self._variable = live_number("momentum")
+        self._variable = live_number()
 
     def _live_number(self, momentum: float) -> Any:
         self._momentum = np.dtype(self._variable.dtype).type(momentum)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_clr._keras.gradients import Batch, apart, tensors, to_numpy
+from keras_clr._keras.tensors import Batch, apart, tensors, to_numpy
 
 # Samples with so many input values in all, 1 MB as float32, go through the model in one call.
 _FEW_VALUES = 2**18

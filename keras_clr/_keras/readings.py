@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_clr._keras.gradients import to_numpy
+from keras_clr._keras.tensors import to_numpy
 
 ACCURACIES = {
     keras.metrics.binary_accuracy: "binary",

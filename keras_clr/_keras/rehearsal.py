@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from keras_clr._errors import attempt
-from keras_clr._keras.gradients import Batch, apart, tensors, to_numpy
 from keras_clr._keras.random_state import capture_random_state
+from keras_clr._keras.tensors import Batch, apart, tensors, to_numpy
 
 
 def refusal(model: Any, batch: Batch) -> str | None:

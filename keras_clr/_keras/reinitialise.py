@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_clr._keras.gradients import to_numpy
 from keras_clr._keras.random_state import capture_random_state
+from keras_clr._keras.tensors import to_numpy
 
 
 def fresh_weights(model: Any, seed: int) -> list[np.ndarray]:

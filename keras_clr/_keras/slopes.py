@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_clr._keras.gradients import Batch, apart, tensors, to_numpy, weights_for
+from keras_clr._keras.tensors import Batch, apart, tensors, to_numpy, weights_for
 
 # How far from the outputs, in their own size, the slope is looked at as well.
 _DISTANCES = (0.1, 1.0, 10.0)

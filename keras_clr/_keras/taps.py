@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_clr._keras.answers import accuracy_of, clipped_samples, relative_difference, wrong_way_share
-from keras_clr._keras.gradients import Batch, GradientProbe, to_numpy
+from keras_clr._keras.gradients import GradientProbe
 from keras_clr._keras.layer_outputs import Run, activation_of, in_float32, leaves, run_layers
 from keras_clr._keras.layers_reading import BadOutputs, LayerReading, LayersReading, VariableReading
 from keras_clr._keras.optimizers import leaf_optimizers, momentum_of
@@ -18,6 +18,7 @@ from keras_clr._keras.random_state import capture_random_state
 from keras_clr._keras.readings import penalty, probability_loss
 from keras_clr._keras.rehearsal import loss_apart, mixing
 from keras_clr._keras.slopes import LossSlopes, read_slopes
+from keras_clr._keras.tensors import Batch, to_numpy
 
 # Gradients of two units that differ by less, relative to the largest, differ by rounding.
 _ROUNDING = 1e-5

@@ -12,9 +12,10 @@ import keras
 import numpy as np
 
 from keras_clr._keras.gradient_reading import GradientReading
-from keras_clr._keras.gradients import Batch, GradientProbe, to_numpy
+from keras_clr._keras.gradients import GradientProbe
 from keras_clr._keras.optimizers import accumulation_steps, leaf_optimizers
 from keras_clr._keras.prediction import predict_all
+from keras_clr._keras.tensors import Batch, to_numpy
 
 # Looks at the gradient of each probe sample, each with dropout of its own.
 NUM_DRAWS = 3

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from keras_clr._errors import attempt
-from keras_clr._keras.gradients import to_numpy
 from keras_clr._keras.optimizers import accumulation_steps, leaf_optimizers
 from keras_clr._keras.readings import EpochReading, penalty, read_epoch
 from keras_clr._keras.reinitialise import fresh_weights
+from keras_clr._keras.tensors import to_numpy
 from keras_clr.stuck.causes import ranked
 from keras_clr.stuck.checks.run import check_run
 from keras_clr.stuck.checks.run_seen import EpochSeen, RunSeen

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_clr._errors import attempt
-from keras_clr._keras.gradients import Batch, to_numpy
+from keras_clr._keras.tensors import Batch, to_numpy
 from keras_clr.stuck.chance import Chance, chance_level, class_indices, spread_over_classes
 
 # Samples that are kept, and samples that go through the model at once.

@@ -11,9 +11,9 @@ import numpy as np
 
 from keras_clr._errors import attempt
 from keras_clr._keras.baseline import constant_losses, sample_losses
-from keras_clr._keras.gradients import Batch
 from keras_clr._keras.prediction import predict_all
 from keras_clr._keras.readings import probability_loss
+from keras_clr._keras.tensors import Batch
 from keras_clr.stuck.certificate import NUM_CHECKS, decay_left, has_weight_decay, take_look, way_out
 from keras_clr.stuck.checks.run import needed_move
 from keras_clr.stuck.checks.training import Standstill, check_standstill, count_clipped, is_saturated, measure_reach

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_clr._keras.gradients import to_numpy
 from keras_clr._keras.reinitialise import fresh_weights
+from keras_clr._keras.tensors import to_numpy
 from keras_clr._restarts import note_restart
 from keras_clr._snapshot import Snapshot
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_clr._errors import StuckTrainingWarning
-from keras_clr._keras.gradients import to_numpy
+from keras_clr._keras.tensors import to_numpy
 from keras_clr._keras.threads import use_one_thread
 from keras_clr.stuck.detector import StuckDetector
 from keras_clr.study.data import OrderedBatches, StudyData

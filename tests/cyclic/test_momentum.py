@@ -124,6 +124,7 @@ def test_reaches_the_weights(name, run_eagerly):
 class TestRelatives:
     """Optimizers too intricate to compute by hand: between the eager step, which reads the attribute, and ours."""
 
+    @pytest.mark.keras3("Lamb and Muon")
     @pytest.mark.parametrize(("name", "attributes"), [("Lamb", ["beta_1"]), ("Muon", ["momentum", "adam_beta_1"])])
     def test_as_an_attribute_set_in_eager_steps(self, name, attributes, backend):
         """Compiled training does what plain assignments do where nothing is compiled."""

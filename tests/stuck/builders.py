@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_clr._errors import StuckTrainingWarning
-from keras_clr._keras.gradients import to_numpy
+from keras_clr._keras.tensors import to_numpy
 
 NUM_CLASSES = 3
 FAR = 300.0  # a logit so far away that float32 probabilities are exactly 0 and 1

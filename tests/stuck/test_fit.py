@@ -8,7 +8,7 @@ import pytest
 from stuck.builders import FAR, balanced_data, classifier, reset, run, verdicts
 
 from keras_clr._errors import StuckTrainingWarning
-from keras_clr._keras.gradients import to_numpy
+from keras_clr._keras.tensors import to_numpy
 from keras_clr.stuck.detector import StuckDetector
 from keras_clr.stuck.diagnosis import State
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from stuck.builders import FAR, balanced_data, classifier
 
-from keras_clr._keras.gradients import GradientProbe, to_numpy
+from keras_clr._keras.gradients import GradientProbe
 from keras_clr._keras.prediction import predict
 from keras_clr._keras.readings import CountedAccuracy, probability_loss, read_epoch
+from keras_clr._keras.tensors import to_numpy
 from keras_clr.stuck.certificate import way_out
 from keras_clr.stuck.checks.training import measure_reach
 from keras_clr.stuck.probe import Probe

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_clr._keras.gradients import to_numpy
 from keras_clr._keras.layer_outputs import OutputReading
 from keras_clr._keras.layers_reading import LayerReading, LayersReading, VariableReading
 from keras_clr._keras.taps import read_layers
+from keras_clr._keras.tensors import to_numpy
 from keras_clr.stuck.causes.layers import CAUSES
 from keras_clr.stuck.checks.layers import check_layers
 

@@ -4,7 +4,8 @@ import keras
 import pytest
 from stuck.builders import FAR, balanced_data, classifier, run, verdicts
 
-from keras_clr._keras.gradients import GradientProbe, to_numpy
+from keras_clr._keras.gradients import GradientProbe
+from keras_clr._keras.tensors import to_numpy
 from keras_clr.stuck.certificate import way_out
 from keras_clr.stuck.detector import StuckDetector
 from keras_clr.stuck.probe import Probe

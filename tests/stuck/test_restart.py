@@ -7,8 +7,8 @@ from stuck.builders import FAR, balanced_data, verdicts
 from versions import set_random_seed
 
 from keras_clr import CyclicLR, StuckDetector
-from keras_clr._keras.gradients import to_numpy
 from keras_clr._keras.reinitialise import fresh_weights
+from keras_clr._keras.tensors import to_numpy
 from keras_clr.stuck.diagnosis import State
 from keras_clr.stuck.restart import Restarter
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from versions import set_random_seed
 
-from keras_clr._keras.gradients import GradientProbe, to_numpy
+from keras_clr._keras.gradients import GradientProbe
 from keras_clr._keras.taps import read_layers
+from keras_clr._keras.tensors import to_numpy
 
 Dense = keras.layers.Dense
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import pytest
 from stuck.builders import verdicts
 
 from keras_clr import StuckDetector, diagnose
-from keras_clr._keras.gradients import to_numpy
+from keras_clr._keras.tensors import to_numpy
 from keras_clr.stuck.diagnosis import State
 
 L, ops = keras.layers, keras.ops

@@ -286,7 +286,7 @@ def test_keras_wrappers_and_what_freezes(names):
 
     build = names["build"]
 
-    def build_frozen(X, y):  # noqa: N803
+    def build_frozen(X, y):  # noqa: N803 -- Keras passes them by these names
         model = build(kernel_initializer="zeros")
         model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         return model
@@ -307,7 +307,7 @@ def test_keras_wrappers_as_they_are(names):
     estimator = names["SKLearnClassifier"](names["build_for_sklearn"], fit_kwargs={"callbacks": []})
     assert clone(estimator).fit_kwargs is None
 
-    def build_logits(X, y):  # noqa: N803
+    def build_logits(X, y):  # noqa: N803 -- Keras passes them by these names
         model = names["build"](kernel_initializer="zeros")
         model.compile(keras.optimizers.SGD(0.0), keras.losses.CategoricalCrossentropy(from_logits=True))
         return model

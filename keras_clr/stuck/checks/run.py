@@ -77,21 +77,17 @@ def _zero_weights(run: RunSeen) -> Finding | None:
     if run.skill is not None and run.skill > 1.0 - _FITTED:
         return None
     most = _NOTHING * last.probe_loss
-    before, now = (penalty or 0.0 for penalty in _penalties(run)[-2:])
-    if any(abs(last.loss - penalty) > most for penalty in (before, now)):
+    # Before the first epoch, and at each one's end.
+    penalties = [penalty or 0.0 for penalty in (run.first_penalty, *(epoch.penalty for epoch in run.epochs))]
+    if any(abs(last.loss - penalty) > most for penalty in penalties[-2:]):
         return None
     # A loss that has fallen to nothing had something to teach.
-    for epoch, penalties in zip(run.epochs, pairwise(_penalties(run)), strict=True):
-        if epoch.loss is None or epoch.loss > max(penalty or 0.0 for penalty in penalties) + most:
+    for epoch, around in zip(run.epochs, pairwise(penalties), strict=True):
+        if epoch.loss is None or epoch.loss > max(around) + most:
             return None
-    numbers = {"loss": last.loss - now, "probe_loss": last.probe_loss}
-    words = {"penalty_too": " without the penalty on the weights" if now else ""}
+    numbers = {"loss": last.loss - penalties[-1], "probe_loss": last.probe_loss}
+    words = {"penalty_too": " without the penalty on the weights" if penalties[-1] else ""}
     return ZERO_SAMPLE_WEIGHTS.finding(Confidence.FORECAST, numbers, words)
-
-
-def _penalties(run: RunSeen) -> list[float | None]:
-    """The penalty before the first epoch, and at each one's end."""
-    return [run.first_penalty, *(epoch.penalty for epoch in run.epochs)]
 
 
 def _penalty(run: RunSeen) -> Finding | None:

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from keras_clr._keras.gradient_reading import GradientReading
-from keras_clr._keras.gradients import Batch, to_numpy
 from keras_clr._keras.optimizers import leaf_optimizers
 from keras_clr._keras.prediction import predict
+from keras_clr._keras.tensors import Batch, to_numpy
 from keras_clr.stuck.causes.training import OUTPUT_IGNORES_INPUT, SATURATED_CLIPPED_LOSS, ZERO_GRADIENT
 from keras_clr.stuck.finding import Confidence, Finding
 
