@@ -27,6 +27,7 @@ DOCS = Path(__file__).parent
 FOLDER = DOCS / "images/causes"
 sys.path[:0] = [str(DOCS), str(DOCS.parent / "benchmarks/stuck_corpus")]
 
+import batches
 import cause_programs
 import data
 import head
@@ -35,7 +36,6 @@ import layers
 import numpy as np
 import training
 from _case import Case, Run
-from _run import Batches
 from matplotlib import style
 from matplotlib.figure import Figure
 
@@ -43,7 +43,7 @@ import keras_clr
 from keras_clr.stuck.causes import CAUSES
 from keras_clr.stuck.drawing import draw_accuracy, draw_loss
 
-CASES = [case for module in (cause_programs, head, data, layers, training) for case in module.CASES]
+CASES = [case for module in (cause_programs, head, data, batches, layers, training) for case in module.CASES]
 NUM_SEEDS = 5
 MOST_MARKERS = 20  # Of a line; more of them are a thick line.
 # Programs of the corpus that show it though it is not what was planted, where none has it planted.
@@ -87,8 +87,9 @@ def watch(run: Run, seed: int, **fit: Any) -> Watched:
     run.compile(model)
     samples = run.data(np.random.default_rng(seed))
     validation = None if run.validation is None else run.validation(np.random.default_rng(seed))
-    source = samples if run.shuffle else (Batches(*samples, run.batch_size),)
-    how = {**fit, **({"batch_size": run.batch_size} if run.shuffle else {"shuffle": False})}
+    source = run.source(*samples)
+    how = {"batch_size": run.batch_size} if len(source) == 2 else {"shuffle": run.shuffle}
+    how |= {**run.fit(samples[1]), **fit}
     keras.utils.set_random_seed(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_clr._keras.tensors import to_numpy
-from keras_clr.finder.data import are_arrays
+from keras_clr.finder.data import are_arrays, check_source
 
 
-def first_samples(x: Any, y: Any, limit: int) -> tuple[Any, Any, int | None]:
-    """Inputs and labels from the front, as numpy arrays in the structure they came in, and the size of a batch.
+@dataclass(frozen=True)
+class Samples:
+    """Samples from the front.
 
-    Of arrays, everything, and no size; of data in batches at most `limit` samples.
+    Attributes:
+        inputs: Numpy arrays in the structure they came in.
+        labels: Likewise.
+        batch_size: Samples in the first batch; None if the data did not come in batches.
+        num_batches: Batches that were taken.
+        one_batch: Whether these were several, and all the same to the last bit.
+    """
+
+    inputs: Any
+    labels: Any
+    batch_size: int | None = None
+    num_batches: int = 0
+    one_batch: bool = False
+
+
+def first_samples(x: Any, y: Any, limit: int) -> Samples:
+    """Inputs and labels from the front.
+
+    Of arrays, everything; of data in batches at most `limit` samples.
 
     Args:
         x: As for `fit`: arrays (also in lists and dicts), a `tf.data.Dataset`, a `PyDataset`, a torch `DataLoader`, or
@@ -24,28 +44,47 @@ def first_samples(x: Any, y: Any, limit: int) -> tuple[Any, Any, int | None]:
         limit: Samples of data in batches.
 
     Raises:
-        ValueError: If there are no samples, or no labels.
+        ValueError: If there are no samples or no labels, or they are no arrays that can be put together.
     """
+    check_source(x, y)
     if are_arrays(x):
         if y is None:
             raise ValueError("Argument `y` must be given with arrays. Received: y=None")
-        return _arrays(x), _arrays(y), None
-    if y is not None:
-        raise ValueError(f"Argument `y` must be left out: {type(x).__name__} brings the labels along.")
+        return Samples(_arrays("x", x), _arrays("y", y))
     parts: list[tuple[Any, Any]] = []
     count = 0
     for batch in _batches(x):
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-            raise ValueError("Argument `x` must give tuples (inputs, labels). Received: batches without labels")
-        parts.append((_arrays(batch[0]), _arrays(batch[1])))
+            raise ValueError(
+                "Argument `x` must give tuples (inputs, labels). Received: batches without labels, the first a "
+                f"{type(batch).__name__}"
+            )
+        parts.append((_arrays("x", batch[0]), _arrays("x", batch[1])))
+        shapes = [[np.shape(array) for array in keras.tree.flatten(part)] for part in (parts[0], parts[-1])]
+        if not shapes[1] or any(not shape for shape in shapes[1]):
+            raise ValueError(
+                "Argument `x` must give tuples (inputs, labels) of arrays. Received: a batch of "
+                f"({type(batch[0]).__name__}, {type(batch[1]).__name__})"
+            )
+        if [shape[1:] for shape in shapes[0]] != [shape[1:] for shape in shapes[1]]:
+            raise ValueError(
+                "Argument `x` must give batches whose samples have one shape. Received: batches with arrays of shapes "
+                f"{shapes[0]}, then {shapes[1]}"
+            )
         count += len(keras.tree.flatten(parts[-1][1])[0])
         if count >= limit:
             break
     if not count:
-        raise ValueError("Argument `x` gave no batch.")
+        raise ValueError("Argument `x` must give at least one batch. Received: no batch")
     sides = zip(*parts, strict=True)
     inputs, labels = (keras.tree.map_structure(lambda *a: np.concatenate(a)[:limit], *side) for side in sides)
-    return inputs, labels, len(keras.tree.flatten(parts[0][1])[0])
+    size = len(keras.tree.flatten(parts[0][1])[0])
+    return Samples(inputs, labels, size, len(parts), len(parts) > 1 and all(_same(parts[0], part) for part in parts))
+
+
+def _same(one: Any, other: Any) -> bool:
+    pairs = zip(keras.tree.flatten(one), keras.tree.flatten(other), strict=True)
+    return all(a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
 
 
 def _batches(x: Any) -> Iterator[Any]:
@@ -55,7 +94,13 @@ def _batches(x: Any) -> Iterator[Any]:
         yield from x
 
 
-def _arrays(structure: Any) -> Any:
+def _arrays(name: str, structure: Any) -> Any:
     if isinstance(structure, (list, tuple)) and not any(hasattr(part, "shape") for part in structure):
-        return np.asarray(structure)
+        try:
+            return np.asarray(structure)
+        except ValueError as error:  # Rows of different lengths.
+            raise ValueError(
+                f"Argument `{name}` must be an array, or a list or dict of arrays. Received: a list that is no array: "
+                f"{error}"
+            ) from None
     return keras.tree.map_structure(lambda part: to_numpy(getattr(part, "values", part)), structure)

@@ -24,6 +24,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 def programs(only: list[str], cases: list[str] | None):
     """(kind, name, run, what is expected) of every program that was asked for."""
+    import batches
     import data
     import head
     import healthy
@@ -31,7 +32,7 @@ def programs(only: list[str], cases: list[str] | None):
     import teaching
     import training
 
-    for module in (head, data, layers, teaching, training):
+    for module in (head, data, batches, layers, teaching, training):
         for case in module.CASES:
             if cases and case.name not in cases:
                 continue

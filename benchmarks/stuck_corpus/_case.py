@@ -13,6 +13,21 @@ NUM_SAMPLES = 512
 LAYERS = keras.layers
 
 
+class Batches(keras.utils.PyDataset):
+    """The samples as they come."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, batch_size: int) -> None:
+        super().__init__()
+        self.x, self.y, self.batch_size = x, y, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.x) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        part = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        return self.x[part], self.y[part]
+
+
 @dataclass(frozen=True)
 class Run:
     """One program: a network, how it is compiled, its data, how it is fitted.
@@ -29,6 +44,7 @@ class Run:
         epochs: Of the fit.
         batch_size: Of the fit.
         shuffle: False also hands the data over as batches, as a generator does: `fit` does not shuffle them.
+        batches: Makes of inputs, labels and batch size what `fit` is given instead of arrays.
         callbacks: Makes the callbacks besides the detector.
         validation: Makes validation data from a numpy generator.
         fit: Makes further arguments of `fit` from the labels, such as sample weights.
@@ -44,6 +60,7 @@ class Run:
     epochs: int = 12
     batch_size: int = 32
     shuffle: bool = True
+    batches: Callable[[Any, Any, int], Any] | None = None
     callbacks: Callable[[], Sequence[Any]] = tuple
     validation: Callable[[np.random.Generator], tuple[Any, Any]] | None = None
     fit: Callable[[Any], dict[str, Any]] = lambda labels: {}
@@ -52,6 +69,12 @@ class Run:
         """A new model, not compiled."""
         made = self.layers()
         return made if isinstance(made, keras.Model) else keras.Sequential(made)
+
+    def source(self, x: Any, y: Any) -> tuple[Any, ...]:
+        """What `fit` is given: arrays, or data in batches."""
+        if self.batches is None and self.shuffle:
+            return x, y
+        return ((self.batches or Batches)(x, y, self.batch_size),)
 
     def compile(self, model: Any) -> None:
         """Compiles it with a new optimizer, loss and metrics."""

@@ -46,21 +46,6 @@ class Stage:
         return _play(self.run, self.model, data, validation)
 
 
-class Batches(keras.utils.PyDataset):
-    """The samples as they come."""
-
-    def __init__(self, x: np.ndarray, y: np.ndarray, batch_size: int) -> None:
-        super().__init__()
-        self.x, self.y, self.batch_size = x, y, batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.x) // self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        part = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        return self.x[part], self.y[part]
-
-
 class Truth(keras.callbacks.Callback):
     """What really happened, epoch by epoch; listed after the detector, whose diagnoses it keeps as well."""
 
@@ -85,7 +70,7 @@ class Truth(keras.callbacks.Callback):
 def _play(run: Run, model: Any, data: tuple[Any, Any], validation: Any) -> dict[str, Any]:
     x, y = data
     begin = time.perf_counter()
-    source = (x, y) if run.shuffle else (Batches(x, y, run.batch_size),)
+    source = run.source(x, y)
     record: dict[str, Any] = {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -97,7 +82,7 @@ def _play(run: Run, model: Any, data: tuple[Any, Any], validation: Any) -> dict[
             record["refused"] = str(error)[:300]
             detector = keras_clr.StuckDetector()
         truth = Truth(detector, _head(x, 256))
-        how = {"batch_size": run.batch_size} if run.shuffle else {"shuffle": False}
+        how = {"batch_size": run.batch_size} if len(source) == 2 else {"shuffle": run.shuffle}
         try:
             model.fit(
                 *source,
@@ -179,7 +164,7 @@ def _gain_of(run: Run, output: np.ndarray, y: np.ndarray) -> float:
         right = float(((output > run.threshold) == (y > 0.5)).mean())
     else:
         classes = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else np.unique(y, return_inverse=True)[1].ravel()
-        answers = (output[:, 0] > run.threshold) if run.task == "binary" else output.argmax(axis=-1)
+        answers = (output[:, 0] > run.threshold) if run.task == "binary" else output.argmax(axis=-1).ravel()
         chance = float(np.bincount(classes).max() / len(classes))
         right = float((answers == classes).mean())
     return (right - chance) / (1.0 - chance) if chance < 1.0 else 0.0

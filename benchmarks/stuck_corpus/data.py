@@ -23,7 +23,9 @@ def _spoiled(data: Data, value: float, labels: bool = False) -> Data:
     return spoiled
 
 
-def _in_order(data: Data) -> Data:
+def in_order(data: Data) -> Data:
+    """Sorted by class."""
+
     def ordered(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         x, y = data(rng)
         order = np.argsort(y, kind="stable")
@@ -102,7 +104,7 @@ _PARITY = Run(
     task="binary",
 )
 _THIRDS = Run(dense(8, 16, head=(4, "softmax")), blobs(4, label=lambda c: c / 4), SCCE)
-_SORTED = repaired(_BINARY, data=_in_order(blobs()), optimizer=sgd(0.3), shuffle=False)
+_SORTED = repaired(_BINARY, data=in_order(blobs()), optimizer=sgd(0.3), shuffle=False)
 _RAW = Run(dense(3, 5, head=(1, "relu")), _numbers, BCE, adam(1e-3), "binary")
 _RAW_PIXELS = Run(
     dense(64, 50, head=(10, "sigmoid")), _pixels_vector(255.0), "categorical_crossentropy", sgd(1e-4), epochs=15

@@ -21,8 +21,6 @@ def sample_losses(model: Any, labels: np.ndarray, outputs: np.ndarray) -> np.nda
         return None
     y = keras.ops.convert_to_tensor(labels, dtype=loss.dtype)
     y_pred = keras.ops.convert_to_tensor(outputs, dtype=loss.dtype)
-    if len(y_pred.shape) == len(y.shape) + 1 and y_pred.shape[-1] == 1:
-        y = keras.ops.expand_dims(y, -1)  # As Keras does it: else (n, 1) - (n,) would be (n, n).
     losses = to_numpy(loss.call(y, y_pred))
     if losses.ndim == 0:
         # A loss of one's own that takes the mean itself. If it is one, those of single samples have it, too.

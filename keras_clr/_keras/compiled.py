@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
+from keras_clr._errors import attempt
+from keras_clr._keras.random_state import capture_random_state
 from keras_clr._keras.readings import ACCURACIES, CROSS_ENTROPIES
+from keras_clr._keras.tensors import tensors, to_numpy
 
 _REGRESSION = (
     "mean_squared_error",
@@ -29,6 +33,8 @@ _LOSS_KINDS = {
     keras.losses.kl_divergence: "divergence",
     **{getattr(keras.losses, name): "regression" for name in _REGRESSION},
 }
+# Sums in another order, relative to the sum.
+_ROUNDING = 1e-4
 _SHORT_NAMES = ("mse", "mae", "mape", "msle")
 _METRIC_KINDS = {
     **ACCURACIES,
@@ -59,6 +65,9 @@ class HeadLoss:
         sees_logits: Whether it looks behind the last activation and takes the values there (the TensorFlow backend, if
             softmax or sigmoid comes last).
         over_batch: Whether it takes the samples of a batch for the classes (axis=0).
+        summed: Whether the losses of a batch are added up (reduction="sum") and not averaged.
+        stretches: Whether it compares labels of shape (n,) with outputs of (n, 1) one with all, as a subclass of `Loss`
+            may; Keras makes the shapes alike only for functions.
     """
 
     name: str
@@ -68,6 +77,8 @@ class HeadLoss:
     ignore_class: int | None = None
     sees_logits: bool = False
     over_batch: bool = False
+    summed: bool = False
+    stretches: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,28 @@ class HeadMetric:
     threshold: float = 0.5
 
 
+def check_compiled(model: Any) -> None:
+    """Refuses a model without optimizer and loss.
+
+    Raises:
+        ValueError: If it is not compiled.
+    """
+    if not getattr(model, "compiled", False):
+        raise ValueError(
+            "Argument `model` must be compiled: call `model.compile(optimizer=..., loss=...)` first. "
+            f"Received: model of type {type(model).__name__}"
+        )
+
+
+def given_loss(model: Any) -> Any:
+    """What the user gave as loss; None if there is none, or the model computes its own."""
+    own = any(
+        getattr(type(model), method, None) is not getattr(keras.Model, method)
+        for method in ("compute_loss", "train_step")
+    )
+    return None if own or not getattr(model, "compiled", False) else getattr(model, "loss", None)
+
+
 def losses_of(model: Any, names: Sequence[Sequence[str]]) -> list[Any]:
     """What the user gave as loss for each output; None where there is none, or the model computes its own.
 
@@ -93,11 +126,7 @@ def losses_of(model: Any, names: Sequence[Sequence[str]]) -> list[Any]:
         model: A compiled model.
         names: For each output, what the user may call it.
     """
-    own = any(
-        getattr(type(model), method, None) is not getattr(keras.Model, method)
-        for method in ("compute_loss", "train_step")
-    )
-    given = None if own or not getattr(model, "compiled", False) else getattr(model, "loss", None)
+    given = given_loss(model)
     return [_entry(given, names, place) for place in range(len(names))]
 
 
@@ -145,7 +174,23 @@ def read_loss(identifier: Any, ends_in_link: bool, num_axes: int) -> HeadLoss | 
         ignore_class=options.get("ignore_class"),
         sees_logits=looks_behind and any(function is known for known in CROSS_ENTROPIES),
         over_batch=over_batch,
+        summed=getattr(loss, "reduction", None) == "sum",
+        stretches=kind == "other" and isinstance(loss, keras.losses.Loss) and _stretches(loss),
     )
+
+
+def _stretches(loss: Any) -> bool:
+    labels = np.array([0.0, 1.0, 1.0, 0.0, 1.0], keras.config.floatx())
+    outputs = np.linspace(0.1, 0.7, 5, dtype=labels.dtype)[:, None]
+
+    def mean(y: np.ndarray) -> float:
+        return float(np.mean(to_numpy(loss.call(*tensors((y, outputs))))))
+
+    # Code of the user's, which may draw random numbers, or want other shapes.
+    give_back = capture_random_state()
+    (flat, _), (column, _) = attempt(lambda: mean(labels)), attempt(lambda: mean(labels[:, None]))
+    give_back()
+    return flat is not None and column is not None and not np.isclose(flat, column, rtol=_ROUNDING)
 
 
 def _entry(given: Any, names: Sequence[Sequence[str]], place: int) -> Any:

@@ -43,6 +43,8 @@ class Head:
         metrics: Its metrics.
         shape: Sizes of its axes without the batch, None where one is not fixed; None if not known.
         start: Bias of the last Dense layer, if that and no activation makes the output; else None.
+        softmax_axis: Axis, counted from the front, of a softmax at the end that is over neither the last one nor the
+            batch; else None.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Head:
     metrics: tuple[HeadMetric, ...] = ()
     shape: tuple[int | None, ...] | None = None
     start: np.ndarray | None = None
+    softmax_axis: int | None = None
 
     def for_labels(self, shape: Sequence[int]) -> Head:
         """What Keras makes of "accuracy" and "crossentropy" for labels of this shape (with the batch axis)."""
@@ -106,17 +109,21 @@ def read_heads(model: Any, x: Any = None) -> tuple[Head, ...]:
 
 def _read_head(model: Any, tensor: Any, name: str, loss: Any) -> Head:
     activations: list[str] = []
-    complete, dense, start = False, None, None
+    complete, dense, start, softmax_axis = False, None, None, None
     # Nothing but what hands on the very same tensor, the same shape, seen so far; and what came last of all.
     same_tensor, same_shape, ends_in_link = True, True, False
     for operation in operations_behind(tensor):
         names = _activations(operation)
+        if names is None and not activations:
+            softmax_axis = _softmax_axis(operation)
+            names = None if softmax_axis is None else (f"softmax over axis {softmax_axis}",)
         if names is None:
             break
         ends_in_link = ends_in_link or (same_tensor and names[-1:] in (("softmax",), ("sigmoid",)))
         activations[:0] = names
         if getattr(operation, "weights", ()):
-            complete = True
+            # What that softmax makes of the numbers of one label can be anything.
+            complete = softmax_axis is None
             dense = operation.name if same_shape and _can_be_replaced(model, operation) else None
             bias = getattr(operation, "bias", None)
             if not activations and isinstance(bias, keras.Variable):
@@ -134,6 +141,7 @@ def _read_head(model: Any, tensor: Any, name: str, loss: Any) -> Head:
         dense=dense,
         shape=shape[1:] if shape else None,
         start=start,
+        softmax_axis=softmax_axis,
         loss=read_loss(loss, ends_in_link and tensor.dtype == keras.config.floatx(), len(shape)),
     )
 
@@ -182,6 +190,16 @@ def _layer_function(layer: Any) -> str | None:
     if isinstance(layer, keras.layers.LeakyReLU):
         return "leaky_relu"
     return "elu" if isinstance(layer, keras.layers.ELU) and layer.alpha == 1.0 else None
+
+
+def _softmax_axis(operation: Any) -> int | None:
+    if type(operation).__name__ != "Softmax" or not operation._inbound_nodes:
+        return None
+    num_axes = len(operation._inbound_nodes[0].outputs[0].shape)
+    axis = operation.axis
+    if not isinstance(axis, int) or axis % num_axes in (0, num_axes - 1):
+        return None
+    return axis % num_axes
 
 
 def _function_name(function: Any) -> str | None:

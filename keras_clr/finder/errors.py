@@ -13,3 +13,7 @@ class TooFewPointsError(LRFinderError):
 
 class FlatCurveError(LRFinderError):
     """The loss did not react to the learning rate."""
+
+
+class LossNotFiniteError(LRFinderError):
+    """The loss was NaN or infinite at the lowest rate already: the data or the model are to blame, not the rate."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,21 +15,13 @@ from keras_clr._borrow import borrow
 from keras_clr._keras.learning_rate import learning_rate_writer
 from keras_clr._keras.optimizers import accumulation_steps, momentum_of
 from keras_clr._keras.training import BatchLoss
-from keras_clr.cyclic.policies import check_choice
+from keras_clr.finder.arguments import check_data, check_labels, check_settings
 from keras_clr.finder.curve import LRCurve, Probe
-from keras_clr.finder.data import are_arrays, first_inputs
+from keras_clr.finder.data import are_arrays, count_not_finite, first_batch
+from keras_clr.finder.errors import LossNotFiniteError
 from keras_clr.finder.plan import MIN_POINTS, SweepEnd, SweepPlan
 from keras_clr.finder.rules import candidates
 
-_NOT_FOR_A_SWEEP = {
-    "epochs": "the number of steps decides how long it lasts",
-    "initial_epoch": "it starts where the model is",
-    "validation_data": "it looks at training losses",
-    "validation_split": "it looks at training losses; pass the training part only",
-    "validation_freq": "it looks at training losses",
-    "validation_steps": "it looks at training losses",
-    "validation_batch_size": "it looks at training losses",
-}
 _BATCHES_AHEAD = 4  # Trained before the loss of a batch is looked at. They are given back like all the others.
 _FOR_EVER = 10**9  # Epochs; the sweep stops by itself.
 _RESTARTS = 4
@@ -81,7 +73,11 @@ def find_lr(
         The `LRCurve`.
 
     Raises:
-        ValueError: If an argument is out of range or would be ignored, or if the model is not compiled.
+        ValueError: If an argument is out of range or would be ignored, the model is not compiled, `x` and `y` are
+            nothing that `fit` takes, have no samples or different numbers of them, or the labels are missing, text,
+            or (for losses of Keras) NaN. Nothing has been touched then.
+        TypeError: If a rate is not a number.
+        LRFinderError: If the loss is NaN or infinite at the lowest rate already; it counts what is in the data.
 
     Example:
     >>> import keras, keras_clr, numpy as np
@@ -92,11 +88,13 @@ def find_lr(
     >>> 1e-3 < curve.suggest() < 1
     True
     """
-    _check(model, min_lr, max_lr, num_steps, probe_steps, verbose, fit_arguments)
+    check_settings(model, min_lr, max_lr, num_steps, probe_steps, verbose, fit_arguments)
+    check_data(x, y, fit_arguments.get("sample_weight"))
+    inputs, labels, x = first_batch(x, y)
+    check_labels(model, labels, in_batches=not are_arrays(x))
     if not are_arrays(x):
         # Keras would warn that its own default means nothing here.
         fit_arguments.setdefault("shuffle", False)
-    inputs, x = first_inputs(x)
     if not model.built:
         model(inputs)
     progress = keras.utils.Progbar(num_steps, unit_name="step") if verbose else None
@@ -122,6 +120,15 @@ def find_lr(
                 break
             min_lr, max_lr = min_lr / 10**_DECADES_LOWER, max_lr / 10**_DECADES_LOWER
 
+        if plan.end is SweepEnd.NOT_FINITE:
+            counts = {name: count_not_finite(part) for name, part in (("x", x), ("y", y))}
+            if plan.diverged_at_once or any(num_bad for num_bad, _ in counts.values()):
+                # The same batches again, all of them at the lowest rate: is it the rate?
+                trial = _Trial(plan.rate(0), len(plan.rates) + 1)
+                run(trial.rate_of, trial.record)
+                if trial.diverged:
+                    raise LossNotFiniteError(_not_the_rate(trial, counts))
+
         probes = []
         if probe_steps and len(plan.rates) >= MIN_POINTS:
             for rate in candidates(np.array(plan.rates), np.array(plan.losses), momentum):
@@ -137,6 +144,21 @@ def find_lr(
         end=(plan.end or SweepEnd.OUT_OF_DATA).value,
         updates_per_epoch=trainer.updates_per_epoch,
         momentum=momentum,
+    )
+
+
+def _not_the_rate(trial: _Trial, counts: Mapping[str, tuple[int, int]]) -> str:
+    """What is said of a loss that is not a number at the lowest rate; `counts` as `count_not_finite` tells them."""
+    bad = [f"{count} of {total} samples of `{name}`" for name, (count, total) in counts.items() if count]
+    if bad:
+        blame = f"There is NaN or infinity in {' and in '.join(bad)}."
+    elif counts["x"][1]:
+        blame = "Inputs and labels are finite, so it begins in the model: in its weights, in a layer or in the loss."
+    else:
+        blame = "NaN in the inputs or labels is to blame, or the model: its weights, a layer or the loss."
+    return (
+        f"The loss was NaN or infinite at the lowest rate, {trial.rate:.2g}, already (in update "
+        f"{len(trial.losses) + 1}): no rate helps. {blame} `keras_clr.diagnose` tells where it begins."
     )
 
 
@@ -233,25 +255,3 @@ class _RateByRate(keras.callbacks.Callback):
         """Gives the training step back, in the reverse order."""
         while self._open:
             self._open.pop().close()
-
-
-def _check(
-    model: Any,
-    min_lr: float,
-    max_lr: float,
-    num_steps: int,
-    probe_steps: int,
-    verbose: int,
-    fit_arguments: dict[str, Any],
-) -> None:
-    if not getattr(model, "compiled", False):
-        raise ValueError("Argument `model` must be compiled: call `model.compile(optimizer=..., loss=...)` first.")
-    if not (math.isfinite(min_lr) and math.isfinite(max_lr) and 0 < min_lr < max_lr):
-        raise ValueError(f"Arguments must be 0 < min_lr < max_lr, finite. Received: min_lr={min_lr}, max_lr={max_lr}")
-    for name, value, least in (("num_steps", num_steps, MIN_POINTS), ("probe_steps", probe_steps, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"Argument `{name}` must be an integer >= {least}. Received: {name}={value!r}")
-    check_choice("verbose", verbose, (0, 1))
-    for name, reason in _NOT_FOR_A_SWEEP.items():
-        if name in fit_arguments:
-            raise ValueError(f"Argument `{name}` has no meaning for `find_lr`: {reason}. Leave it out.")

@@ -11,6 +11,7 @@ import numpy as np
 from keras_clr._keras.readings import CountedAccuracy, EpochReading
 from keras_clr.stuck.chance import Chance
 from keras_clr.stuck.diagnosis import State
+from keras_clr.stuck.probe import Target
 from keras_clr.stuck.sequential import SequentialTest
 
 # Better than the best constant answer by so many standard errors is no accident.
@@ -168,14 +169,14 @@ def _by_loss(advantage: Advantage | None) -> State:
 
 
 def right_answers(
-    reading: EpochReading, output: int, chance: Chance, entries: int, notes: list[str]
+    reading: EpochReading, output: int, target: Target, entries: int, notes: list[str]
 ) -> CountedAccuracy | None:
     """The first accuracy of an output that counts right answers; says what is not used.
 
     Args:
         reading: What the model's metrics have counted.
         output: Which output, counted from 0.
-        chance: Chance level of its labels.
+        target: What is asked of it.
         entries: Labels in one sample: 1, or the length of a sequence. A metric counts them one by one, or a sample's
             mean as one answer.
         notes: Takes what cannot be used, and why.
@@ -183,8 +184,12 @@ def right_answers(
     for metric in reading.accuracies:
         if metric.output != output:
             continue
-        if metric.kind not in _COUNTING[chance.kind]:
-            notes.append(f"Metric `{metric.name}` does not count samples with {chance.kind} labels: it is not used.")
+        if metric.kind not in _COUNTING[target.chance.kind]:
+            notes.append(
+                f"Metric `{metric.name}` does not count samples with {target.chance.kind} labels: it is not used."
+            )
+        elif metric.name in target.misread_by:
+            notes.append(f"Metric `{metric.name}` does not mean what it says for this output: it is not used.")
         elif metric.count not in (reading.num_samples, reading.num_samples * entries) or not metric.count:
             notes.append(
                 f"Metric `{metric.name}` has counted {metric.count:g} answers where {reading.num_samples * entries:g} "

@@ -41,7 +41,8 @@ class StuckDetector(keras.callbacks.Callback):
         on_stuck: What to do when the run is frozen or has diverged: "warn" (a `StuckTrainingWarning`, once per fit),
             "stop" (warn and stop training), "raise" (a `StuckTrainingError` with the diagnosis), or "restart" (warn,
             and go on in the same fit with new initial weights, see `max_restarts`). Defaults to "warn". Other troubles
-            (a collapse after progress, a head that does not fit its loss) are warned about once each.
+            (a collapse after progress, a head that does not fit its loss) are warned about once each, and so is
+            `probe_data` that the model does not take.
         max_restarts: With "restart": how often at most; the next time, training is stopped. All trainable weights are
             drawn anew, with seeds of their own; all other variables, optimizer slots, step count and learning rate
             become what they were when `fit` began, so a `CyclicSchedule` or `CyclicLR` starts its first cycle. Other
@@ -132,7 +133,7 @@ class StuckDetector(keras.callbacks.Callback):
             num_epochs=params.get("epochs"),
             num_batches=params.get("steps"),
         )
-        self._tell_certain(Diagnosis(State.NOT_TRAINED, self._observer.findings), "before training")
+        self._tell_certain("before training")
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """From here on, what the metrics count is this epoch."""
@@ -152,7 +153,7 @@ class StuckDetector(keras.callbacks.Callback):
         before = None if self.diagnosis_ is None else self.diagnosis_.state
         self.diagnosis_ = diagnosis = self._observer.observe(epoch, logs or {}, self._reading)
         # Of a model that was built in the first step, only now.
-        self._tell_certain(Diagnosis(State.NOT_TRAINED, self._observer.findings), "after the first epoch")
+        self._tell_certain("after the first epoch")
         if self.verbose and diagnosis.state is not before:
             print_message(f"\nEpoch {epoch + 1}: StuckDetector: {diagnosis.state.value}")
         if diagnosis.state in _LOST:
@@ -176,16 +177,19 @@ class StuckDetector(keras.callbacks.Callback):
             self.model.stop_training = True
         warnings.warn(message, StuckTrainingWarning, stacklevel=2)
 
-    def _tell_certain(self, diagnosis: Diagnosis, when: str) -> None:
+    def _tell_certain(self, when: str) -> None:
         """What is certain without training is worth a warning; what is a hint waits for somebody who asks."""
-        if not diagnosis.findings or diagnosis.findings[0].confidence != Confidence.CERTIFICATE:
-            return
-        if diagnosis.findings[0].code in self._told:
-            return
-        message = f"StuckDetector, {when}: {diagnosis.summary()}"
-        if self.on_stuck == "raise":
-            raise StuckTrainingError(message, diagnosis)
-        self._warn_once(message, diagnosis.findings[0].code)
+        diagnosis = Diagnosis(State.NOT_TRAINED, self._observer.findings)
+        if diagnosis.findings and diagnosis.findings[0].confidence == Confidence.CERTIFICATE:
+            if diagnosis.findings[0].code in self._told:
+                return
+            message = f"StuckDetector, {when}: {diagnosis.summary()}"
+            if self.on_stuck == "raise":
+                raise StuckTrainingError(message, diagnosis)
+            self._warn_once(message, diagnosis.findings[0].code)
+        elif self._observer.misfit is not None:
+            # Nothing is known of the training data: no reason to end the run.
+            self._warn_once(f"StuckDetector, {when}: {self._observer.misfit}", "misfit")
 
     def _warn_once(self, message: str, what: str) -> None:
         if what not in self._told:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras.utils import PyDataset
+
 from keras_clr._errors import attempt
+from keras_clr._keras.compiled import check_compiled
 from keras_clr._samples import first_samples
 from keras_clr.stuck.causes import ranked
-from keras_clr.stuck.checks.data import check_order
+from keras_clr.stuck.checks.data import check_order, check_repeats
 from keras_clr.stuck.diagnosis import Diagnosis, State
-from keras_clr.stuck.examination import examine_layers, examine_model, examine_step, find_targets
+from keras_clr.stuck.examination import blame_sum, examine_layers, examine_model, examine_step, find_targets
 from keras_clr.stuck.probe import Probe
 
 # Of data that come in batches, so many samples are looked at.
@@ -23,7 +26,7 @@ def diagnose(model: Any, x: Any, y: Any = None) -> Diagnosis:
     loss, a loss that does not fit the labels, labels outside its range, inputs that are not numbers. The rest of what
     it looks at needs one forward and one backward pass on 32 samples: an error with which `fit` would stop, dead or
     saturated layers, gradients that vanish, a first loss far above that of guessing. Of data that come in batches, also
-    whether the classes come in order.
+    whether the classes come in order, or the same batch comes again and again.
 
     The model, its optimizer, metrics and all random states stay as they are, to the bit; an unbuilt model is built on
     the first sample. A generator loses the batches that were looked at.
@@ -39,7 +42,8 @@ def diagnose(model: Any, x: Any, y: Any = None) -> Diagnosis:
         expected not to, and a "hint" is worth a look: healthy models have some.
 
     Raises:
-        ValueError: If the model is not compiled, data in batches give none, or there are not as many inputs as labels.
+        ValueError: If the model is not compiled, `x` and `y` are no arrays and `x` gives no batches (inputs, labels) of
+            such, or there are not as many inputs as labels.
 
     Example:
     >>> import keras, numpy as np
@@ -49,10 +53,9 @@ def diagnose(model: Any, x: Any, y: Any = None) -> Diagnosis:
     >>> diagnose(model, x, y).findings[0].code
     'softmax-over-one-unit'
     """
-    if not getattr(model, "compiled", False):
-        raise ValueError("Argument `model` must be compiled: call `model.compile(optimizer=..., loss=...)` first.")
-    inputs, labels, batch_size = first_samples(x, y, _SAMPLES)
-    probe = Probe(inputs, labels)
+    check_compiled(model)
+    samples = first_samples(x, y, _SAMPLES)
+    probe = Probe(samples.inputs, samples.labels)
     if not probe.num_labels:
         return Diagnosis(State.NOT_TRAINED, tuple(examine_step(model, probe)), evidence={"num_labels": 0})
     if not model.built:
@@ -63,8 +66,11 @@ def diagnose(model: Any, x: Any, y: Any = None) -> Diagnosis:
     refused = examine_step(model, probe)
     looked, no_layers = attempt(lambda: examine_layers(model, probe, before_training=True, chance_loss=chance_loss))
     in_layers, unseen = looked or ([], ())
-    classes = probe.classes_in_order
-    in_order = [] if classes is None or batch_size is None else check_order(classes, batch_size)
+    batches = []
+    if samples.one_batch:
+        batches = check_repeats(samples.num_batches, samples.batch_size or 0, by_index=isinstance(x, PyDataset))
+    elif probe.classes_in_order is not None and samples.batch_size is not None:
+        batches = check_order(probe.classes_in_order, samples.batch_size)
     failures = {
         "Head, labels and inputs could not be checked": no_model,
         "The chance level of the labels cannot be known": no_chance,
@@ -73,7 +79,7 @@ def diagnose(model: Any, x: Any, y: Any = None) -> Diagnosis:
     }
     return Diagnosis(
         State.NOT_TRAINED,
-        findings=ranked([*(examined or ()), *refused, *in_order, *in_layers]),
+        findings=ranked(blame_sum([*(examined or ()), *refused, *batches, *in_layers], model)),
         chance=targets[0].chance if len(targets) == 1 else None,
         evidence={"num_labels": probe.num_labels},
         cannot_know=(*(f"{what}: {error}" for what, error in failures.items() if error), *unseen),

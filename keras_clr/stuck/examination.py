@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import keras
 import numpy as np
 
+from keras_clr._errors import attempt
+from keras_clr._keras.compiled import given_loss
 from keras_clr._keras.graph import raw_inputs
 from keras_clr._keras.heads import Head, read_heads
+from keras_clr._keras.optimizers import leaf_optimizers
+from keras_clr._keras.prediction import predict_all
 from keras_clr._keras.rehearsal import refusal
 from keras_clr._keras.taps import read_bad_outputs, read_layers
-from keras_clr.stuck.causes.head import FIT_FAILS
+from keras_clr._keras.tensors import Batch
+from keras_clr.finder.data import check_input_numbers, check_numbers
+from keras_clr.stuck.causes.head import FIT_FAILS, LOSS_SUMMED
 from keras_clr.stuck.causes.layers import NO_TRAINABLE_WEIGHTS
-from keras_clr.stuck.checks.data import check_inputs
+from keras_clr.stuck.checks.data import check_finite, check_inputs
 from keras_clr.stuck.checks.finite import check_bad_outputs
 from keras_clr.stuck.checks.head import check_head
 from keras_clr.stuck.checks.layers import check_layers
-from keras_clr.stuck.checks.task import read_task
+from keras_clr.stuck.checks.metrics import misreading_metrics
+from keras_clr.stuck.checks.task import CROSS_ENTROPIES, read_task
 from keras_clr.stuck.finding import Confidence, Finding
 from keras_clr.stuck.probe import Probe, Target
 
@@ -42,8 +52,12 @@ def find_targets(model: Any, probe: Probe) -> tuple[list[Target], float | None]:
     targets = probe.targets(
         [head.name for head in heads], [None if task is None else _TASKS[task.kind] for task in tasks]
     )
+    targets = [
+        target if task is None else replace(target, misread_by=misreading_metrics(head, task))
+        for target, head, task in zip(targets, heads, tasks, strict=True)
+    ]
     loss = heads[0].loss
-    entropy = len(heads) == 1 and loss is not None and loss.kind in ("binary", "categorical", "sparse")
+    entropy = len(heads) == 1 and loss is not None and loss.kind in CROSS_ENTROPIES and not loss.summed
     return targets, targets[0].chance.cross_entropy if entropy else None
 
 
@@ -58,13 +72,56 @@ def examine_model(model: Any, probe: Probe) -> list[Finding]:
     targets = kept[0] if len(kept) == 1 else None
     if model.built and not model.trainable_variables:
         findings.append(NO_TRAINABLE_WEIGHTS.finding(Confidence.CERTIFICATE, {}))
-    return findings + check_inputs(probe.inputs_by_name(), targets, raw_inputs(model))
+    not_finite = check_finite(probe.non_finite)
+    return findings + (not_finite or check_inputs(probe.inputs_by_name(), targets, raw_inputs(model)))
 
 
 def examine_step(model: Any, probe: Probe) -> list[Finding]:
     """Whether a training step gets through at all."""
-    reason = refusal(model, probe.batches(model, None)[0]) if len(probe) else "there are no samples."
+    reason = _refusal(model, probe.batches(model, None)[0]) if len(probe) else "there are no samples."
     return [] if reason is None else [FIT_FAILS.finding(Confidence.CERTIFICATE, {}, {"reason": reason})]
+
+
+def blame_sum(findings: Sequence[Finding], model: Any) -> list[Finding]:
+    """The findings; that the loss is a sum is more than a hint beside what it does to SGD."""
+    plain_sgd = isinstance(leaf_optimizers(model.optimizer)[0], keras.optimizers.SGD)
+    if not plain_sgd or not any(f.code in LOSS_SUMMED.explains and f.confidence != Confidence.HINT for f in findings):
+        return list(findings)
+    return [replace(f, confidence=Confidence.FORECAST.value) if f.code == LOSS_SUMMED.code else f for f in findings]
+
+
+def _refusal(model: Any, batch: Batch) -> str | None:
+    """As `refusal`; of text it says so, where each backend has words of its own."""
+
+    def check() -> None:
+        check_input_numbers(batch[0])
+        check_numbers("y", batch[1])
+
+    reason = refusal(model, batch)
+    return None if reason is None else attempt(check)[1] or reason
+
+
+def find_misfit(model: Any, probe: Probe) -> str | None:
+    """Why the model cannot be looked at on the samples, in words with the shapes of both; None if it can.
+
+    Args:
+        model: A built model.
+        probe: At least one sample.
+    """
+    batch = probe.batches(model, None)[0]
+    # Of a loss of the model's own, what labels it takes is not known.
+    reason = refusal(model, batch) if given_loss(model) is not None else None
+    reason = reason or attempt(lambda: predict_all(model, [batch]))[1]
+    if reason is None:
+        return None
+    has = f"It has inputs of shape {_shapes(batch[0])} and labels of shape {_shapes(batch[1])}"
+    sides = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    takes = "" if None in sides else f"; the model takes {_shapes(sides[0])} and gives {_shapes(sides[1])}"
+    return f"`probe_data` does not fit the model. {has}{takes} (None is the batch). {reason}"
+
+
+def _shapes(structure: Any) -> str:
+    return ", ".join(str((None, *part.shape[1:])) for part in keras.tree.flatten(structure))
 
 
 def _heads(model: Any, probe: Probe) -> tuple[tuple[Head, ...], list[np.ndarray]]:

@@ -15,11 +15,19 @@ from keras_clr._keras.readings import EpochReading, penalty, read_epoch
 from keras_clr._keras.reinitialise import fresh_weights
 from keras_clr._keras.tensors import to_numpy
 from keras_clr.stuck.causes import ranked
+from keras_clr.stuck.causes.head import LOSS_SUMMED
 from keras_clr.stuck.checks.run import check_run
 from keras_clr.stuck.checks.run_seen import EpochSeen, RunSeen
 from keras_clr.stuck.course import OutputCourse, judge, right_answers
 from keras_clr.stuck.diagnosis import Diagnosis, State
-from keras_clr.stuck.examination import examine_divergence, examine_layers, examine_model, find_targets
+from keras_clr.stuck.examination import (
+    blame_sum,
+    examine_divergence,
+    examine_layers,
+    examine_model,
+    find_misfit,
+    find_targets,
+)
 from keras_clr.stuck.finding import Finding, plain
 from keras_clr.stuck.probe import Probe, Target
 from keras_clr.stuck.probing import Answers, Probing
@@ -38,6 +46,7 @@ class Observer:
 
     Attributes:
         findings: What was found before the first epoch.
+        misfit: Why the probe samples cannot be looked at; None if they can, or are not there.
     """
 
     def __init__(
@@ -55,6 +64,7 @@ class Observer:
         self._margin, self._false_alarm = margin, false_alarm
         self._num_epochs, self._num_batches = num_epochs, num_batches
         self.findings: tuple[Finding, ...] = ()
+        self.misfit: str | None = None
         self._met = model.built
         self._first_penalty, _ = attempt(lambda: penalty(model)) if model.built else (None, None)
         self._targets: list[Target] = []
@@ -67,7 +77,8 @@ class Observer:
         probe = self._probe
         if probe is None:
             return ["No `probe_data`: the chance level of the labels cannot be known, so there is no verdict."]
-        notes = []
+        self.misfit, _ = attempt(lambda: find_misfit(self._model, probe)) if self._met else (None, None)
+        notes = [self.misfit] if self.misfit else []
         findings, error = attempt(lambda: examine_model(self._model, probe))
         notes += [f"Head, labels and inputs could not be checked: {error}"] if error else []
         self.findings = ranked(findings or ())
@@ -131,7 +142,7 @@ class Observer:
         found += self._look_inside(seen, notes)
         return Diagnosis(
             seen.state,
-            findings=ranked([*found, *self.findings]),
+            findings=ranked(blame_sum([*found, *self.findings], self._model)),
             chance=self._targets[0].chance if len(self._targets) == 1 else None,
             evidence=evidence,
             cannot_know=tuple(dict.fromkeys(notes)),
@@ -156,7 +167,7 @@ class Observer:
         for output, course in enumerate(self._courses):
             target = self._targets[output]
             entries = target.chance.num_samples // self._probe.num_labels if self._probe else 1
-            course.update(right_answers(reading, output, target.chance, entries, notes), epoch)
+            course.update(right_answers(reading, output, target, entries, notes), epoch)
         counted = [course for course in self._courses if course.test is not None]
         if self._courses and not counted:
             regression = all(course.chance.accuracy is None for course in self._courses)
@@ -276,6 +287,8 @@ class Observer:
             optimizer=type(leaf_optimizers(self._model.optimizer)[0]).__name__,
             labels_in_order=self._probe is not None and self._probe.in_class_order,
             first_penalty=self._first_penalty,
+            summed=any(finding.code == LOSS_SUMMED.code for finding in self.findings),
+            chance_loss=self._chance_loss,
         )
 
     def _validation(self, logs: Mapping[str, Any]) -> float | None:

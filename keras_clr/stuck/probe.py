@@ -12,7 +12,9 @@ import numpy as np
 
 from keras_clr._errors import attempt
 from keras_clr._keras.tensors import Batch, to_numpy
+from keras_clr.finder.data import check_rows
 from keras_clr.stuck.chance import Chance, chance_level, class_indices, spread_over_classes
+from keras_clr.stuck.checks.data import count_non_finite
 
 # Samples that are kept, and samples that go through the model at once.
 PROBE_SIZE = 256
@@ -29,12 +31,14 @@ class Target:
         classes: Class number of each of them (of each entry, in order, if a sample has several); None if a sample is
             not of one class.
         weights: Weight of each sample, to undo that they are spread over the classes.
+        misread_by: Names of the metrics that do not mean what they say for this output and these labels.
     """
 
     chance: Chance
     labels: np.ndarray
     classes: np.ndarray | None
     weights: np.ndarray
+    misread_by: frozenset[str] = frozenset()
 
     def mean(self, values: np.ndarray) -> float:
         """Mean over the data of a value for each sample, shape (n,), or for each entry of it."""
@@ -67,6 +71,7 @@ class Probe:
     Args:
         x: Inputs as for `fit`: an array, or a list or dict of arrays.
         y: Labels: an array, or a list or dict of arrays, one for each output.
+        who: What errors call the two: the arguments of whoever was given them.
 
     Attributes:
         first_guess: Chance level of the labels, as far as they tell by themselves; None for several outputs.
@@ -75,21 +80,18 @@ class Probe:
         in_class_order: Whether each class came in one go.
         classes_in_order: Class number of every label, as they came; None if samples are not of one class.
         inputs: Mean and spread of the inputs, where they are one array of numbers.
+        non_finite: For each input, by its key or its number, samples with a NaN or an infinity, and samples looked at.
 
     Raises:
         ValueError: If there are not as many inputs as labels.
     """
 
-    def __init__(self, x: Any, y: Any) -> None:
+    def __init__(self, x: Any, y: Any, who: str = "Arguments `x` and `y`") -> None:
+        self._who = who
         labels = keras.tree.map_structure(to_numpy, y if isinstance(y, dict) or _are_several(y) else _the_array(y))
         first = keras.tree.flatten(labels)[0]
         arrays = keras.tree.map_structure(to_numpy, x)
-        for array in [*keras.tree.flatten(arrays), *keras.tree.flatten(labels)]:
-            if array.ndim == 0 or len(array) != first.shape[0]:
-                raise ValueError(
-                    "Argument `probe_data` must have as many inputs as labels. "
-                    f"Received: inputs of shape {array.shape}, {len(first) if first.ndim else 0} labels"
-                )
+        check_rows(who, x=arrays, y=labels)
         chances = [attempt(functools.partial(chance_level, array)) for array in keras.tree.flatten(labels)]
         self.first_guess = chances[0][0] if len(chances) == 1 else None
         self.problem = next((error for _, error in chances if error), None)
@@ -113,6 +115,7 @@ class Probe:
             counts = dict(zip(*np.unique(classes, return_counts=True), strict=True))
             kept_counts = dict(zip(*np.unique(kept, return_counts=True), strict=True))
             self._weights = np.array([counts[c] / kept_counts[c] for c in kept])
+        self.non_finite = {name: count_non_finite(array) for name, array in _by_name(arrays).items()}
         self._x = keras.tree.map_structure(lambda array: _in_floatx(array[self._kept]), arrays)
         self._y = keras.tree.map_structure(lambda array: _in_floatx(array[self._kept]), labels)
         self.inputs: tuple[float, float] | None = None
@@ -132,7 +135,7 @@ class Probe:
                 "Argument `probe_data` must be a tuple (x, y) of inputs and labels. "
                 f"Received: {type(probe_data).__name__}"
             )
-        probe = cls(*probe_data)
+        probe = cls(probe_data[0], probe_data[1], "Argument `probe_data`")
         if probe.problem is not None:
             raise ValueError(
                 "Argument `probe_data` must have labels that are numbers, of at least two classes, in the shares of "
@@ -145,9 +148,7 @@ class Probe:
 
     def inputs_by_name(self) -> dict[str, np.ndarray]:
         """Each input of the samples that were kept, by its key or its number."""
-        if isinstance(self._x, dict):
-            return dict(self._x)
-        return {f"input {i}": array for i, array in enumerate(keras.tree.flatten(self._x))}
+        return _by_name(self._x)
 
     def first_sample(self) -> Any:
         """Inputs of one sample, to build a model on."""
@@ -163,7 +164,10 @@ class Probe:
         named = isinstance(structure, dict) and set(structure) == set(output_names)
         arrays = [structure[n] for n in output_names] if named else keras.tree.flatten(structure)
         if len(arrays) != len(output_names):
-            raise ValueError(f"`probe_data` has labels for {len(arrays)} outputs, the model has {len(output_names)}.")
+            raise ValueError(
+                f"{self._who} must have labels for each output. Received: labels for {len(arrays)} outputs, the model "
+                f"has {len(output_names)}"
+            )
         return arrays
 
     def targets(self, output_names: Sequence[str], tasks: Sequence[str | None]) -> list[Target]:
@@ -199,6 +203,10 @@ class Probe:
             x, y = (keras.tree.map_structure(lambda array, rows=rows: array[rows], part) for part in (self._x, self._y))
             batches.append((x, y, self._sample_weight[rows]))
         return batches
+
+
+def _by_name(x: Any) -> dict[str, np.ndarray]:
+    return dict(x) if isinstance(x, dict) else {f"input {i}": array for i, array in enumerate(keras.tree.flatten(x))}
 
 
 def _are_several(y: Any) -> bool:

@@ -67,7 +67,8 @@ class StudyData:
                 "Argument `x` must be arrays, which are shuffled here, or a function that takes the seed of an order "
                 f"and returns data for `fit`. Received: {type(x).__name__}, whose order a study cannot set."
             )
-        training: tuple[Any, ...] = first_samples(x, y, _PROBE_SIZE)[:2]
+        first = first_samples(x, y, _PROBE_SIZE)
+        training: tuple[Any, ...] = (first.inputs, first.labels)
         weight = fit_arguments.pop("sample_weight", None)
         if weight is not None:
             training = (*training, _numpy(weight))
@@ -97,7 +98,8 @@ class StudyData:
         """Inputs and labels for the detector: all there are, or the first ones of made data."""
         if self.training is not None:
             return self.training[0], self.training[1]
-        return first_samples(self.for_fit(order_seed), None, _PROBE_SIZE)[:2]
+        first = first_samples(self.for_fit(order_seed), None, _PROBE_SIZE)
+        return first.inputs, first.labels
 
     def for_fit(self, order_seed: int) -> Any:
         """What `fit` gets as `x`: batches in the order that the seed says."""

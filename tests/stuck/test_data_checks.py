@@ -7,8 +7,11 @@ import pytest
 from keras_clr._keras.compiled import HeadLoss
 from keras_clr._keras.graph import raw_inputs
 from keras_clr._keras.heads import Head
-from keras_clr.stuck.checks.data import check_inputs, check_order
+from keras_clr.stuck.checks import data
+from keras_clr.stuck.checks.data import check_finite, check_inputs, check_order, count_non_finite
 from keras_clr.stuck.checks.labels import check_labels
+from keras_clr.stuck.diagnose import diagnose
+from keras_clr.stuck.probe import PROBE_SIZE, Probe
 
 layers = keras.layers
 RNG = np.random.default_rng(0)
@@ -35,6 +38,7 @@ LABELS = {
     "0 and 1/255": (BINARY, TWO / 255, 0.05 + 0.9 * TWO, "labels-outside-range", "forecast"),
     "rows of 1/255": (ROWS, ONE_HOT / 255, ONE_HOT, "labels-outside-range", "forecast"),
     "negative rows": (ROWS, ONE_HOT - 0.5, 0.9 * ONE_HOT + 0.02, "labels-outside-range", "certificate"),
+    "a column lost": (ROWS, np.eye(6)[np.append(FIVE[1:], 5)][:, :5], ONE_HOT, "labels-outside-range", "hint"),
     "several in a row": (ROWS, np.maximum(ONE_HOT, SECOND), ONE_HOT, "labels-outside-range", "hint"),
     "negative class numbers": (SPARSE, FIVE - 1, FIVE, "labels-outside-range", "certificate"),
     "0 to 4 under a hinge": (HINGE, FIVE, 2 * TWO - 1, "labels-outside-range", "forecast"),
@@ -81,7 +85,6 @@ def codes(*arguments):
 HOLE = np.where(np.arange(240).reshape(80, 3) == 11, np.inf, NORMAL)
 PIXELS = RNG.integers(0, 256, (80, 4, 4, 3)).astype("float32")
 INPUTS = {
-    "an infinity": (HOLE, NORMAL, "non-finite-inputs", "certificate"),
     "the same sample": (np.ones((80, 3)), NORMAL, "constant-inputs", "certificate"),
     "two of three features": (NORMAL * [1, 0, 0], NORMAL * [1, 1, 0], "constant-inputs", "hint"),
     "pixels": (PIXELS, PIXELS / 255, "input-scale", "hint"),
@@ -109,6 +112,62 @@ def test_the_scale_of_what_is_looked_up_or_rescaled_does_not_matter():
         {},
         {"constant-inputs": "hint"},
     )
+
+
+def test_all_samples_are_searched_for_what_is_no_number():
+    """Also those that the probe does not keep; of several inputs, the one that has it is named."""
+    y = np.arange(8 * PROBE_SIZE) % 2
+    x = {"good": np.zeros((len(y), 2)), "bad": np.ones((len(y), 3)), "whole": np.ones((len(y), 1), int)}
+    assert check_finite(Probe(x, y).non_finite) == []
+    outside = np.setdiff1d(np.arange(len(y)), Probe(x, y)._kept)[:3]
+    x["bad"][outside, 1] = [np.nan, np.inf, -np.inf]
+    (finding,) = check_finite(Probe(x, y).non_finite)
+    assert (finding.code, finding.confidence) == ("non-finite-inputs", "certificate")
+    assert finding.numbers == {"input": "bad", "num_bad": 3, "num_samples": len(y)}
+    assert 'x["bad"]' in finding.fix
+
+
+def test_what_is_too_large_is_searched_in_part(monkeypatch):
+    """Every k-th sample: as many as were looked at are named."""
+    x = np.zeros((1000, 5), "float32")
+    x[::10] = np.nan
+    assert count_non_finite(x) == (100, 1000)
+    monkeypatch.setattr(data, "_ENTRIES", 2500)
+    assert count_non_finite(x) == (100, 500)
+    assert count_non_finite(np.zeros((0, 5))) == (0, 0)
+    assert count_non_finite(np.array(["a", "b"])) == (0, 2)
+
+
+class FirstBatch(keras.utils.PyDataset):
+    """Forgets the number of the batch."""
+
+    num_batches, forgets = 4, True
+
+    def __len__(self):
+        return self.num_batches
+
+    def __getitem__(self, index):
+        first = 0 if self.forgets else 16 * index
+        return NORMAL[first : first + 16], TWO[first : first + 16]
+
+
+def _repeats(data):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1, activation="sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+    return [f.confidence for f in diagnose(model, data).findings if f.code == "same-batch-again"]
+
+
+def test_a_batch_that_comes_again_and_again_is_named():
+    """Asked for by numbers, others were meant; from a generator it may be a small data set. One batch is none."""
+    assert _repeats(FirstBatch()) == ["forecast"]
+    assert _repeats(iter([(NORMAL, TWO)] * 3)) == ["hint"]
+    other = FirstBatch()
+    other.forgets = False
+    assert _repeats(other) == []
+    other = FirstBatch()
+    other.num_batches = 1
+    assert _repeats(other) == []
+    assert _repeats(iter([(NORMAL, TWO), (NORMAL, 1 - TWO)])) == []
 
 
 SCALED = {
@@ -156,7 +215,7 @@ def test_the_fix_for_the_scale_leaves_nothing_to_say(name):
 def test_the_fixes_for_the_data_do_what_they_say():
     """NaN in inputs and labels, large targets, classes in order and class weights, each by its pasted code."""
     pasted = {"x": HOLE.copy()}
-    exec(check_inputs({"input 0": HOLE})[0].fix, pasted)
+    exec(check_finite(Probe(HOLE, TWO).non_finite)[0].fix, pasted)
     assert np.isfinite(pasted["x"]).all()
     pasted = {"x": NORMAL, "y": NAN}
     exec(check_labels(NAN, BINARY)[0].fix, pasted)

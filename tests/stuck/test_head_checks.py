@@ -13,7 +13,21 @@ from keras_clr.stuck.checks.head import check_head
 
 layers, losses, metrics = keras.layers, keras.losses, keras.metrics
 
-# Sick head, loss and labels; a twin that differs in what makes it sick; metrics of both; what is said of the sick one.
+
+class OwnSquare(losses.Loss):
+    """Written by hand; of other shapes than (n, 1) it makes (n, n)."""
+
+    def call(self, y_true, y_pred):
+        return keras.ops.mean(keras.ops.square(y_pred - y_true), axis=-1)
+
+
+def stepwise(axis):
+    return lambda: [layers.Dense(5), layers.Softmax(axis=axis)]
+
+
+TAGS = RNG.integers(0, 5, (80, 6))
+# Sick head, loss and labels (and the shape of an input); a twin that differs in what makes it sick; what is said of the
+# sick one.
 PAIRS = {
     "softmax over one unit": (
         (dense(1, "softmax"), "binary_crossentropy", TWO),
@@ -125,6 +139,26 @@ PAIRS = {
         (dense(1, "tanh"), "hinge", 2 * TWO - 1),
         ("bounded-output-cannot-reach-targets", "certificate"),
     ),
+    "softmax over the steps": (
+        (stepwise(1), "sparse_categorical_crossentropy", TAGS, (6, 4)),
+        (stepwise(-1), "sparse_categorical_crossentropy", TAGS, (6, 4)),
+        ("softmax-over-other-axis", "forecast"),
+    ),
+    "softmax over the steps, rows": (
+        (stepwise(-2), "categorical_crossentropy", np.eye(5)[TAGS], (6, 4)),
+        (stepwise(2), "categorical_crossentropy", np.eye(5)[TAGS], (6, 4)),
+        ("softmax-over-other-axis", "forecast"),
+    ),
+    "a loss of one's own that stretches labels": (
+        (dense(1), OwnSquare(), VALUES),
+        (dense(1), OwnSquare(), VALUES[:, None]),
+        ("shapes-stretched", "forecast"),
+    ),
+    "the sum of a batch": (
+        (dense(1), losses.MeanSquaredError(reduction="sum"), VALUES),
+        (dense(1), losses.MeanSquaredError(), VALUES),
+        ("loss-summed", "hint"),
+    ),
     "squares of differences of classes": (
         (dense(5, "softmax"), "mean_squared_error", ONE_HOT),
         (dense(5), "mean_squared_error", RNG.normal(size=(80, 5))),
@@ -137,8 +171,9 @@ PAIRS = {
 def test_a_head_that_does_not_fit_is_named_and_its_twin_is_not(name):
     """The sick case is found with its confidence; the twin has nothing of the kind, and nothing to be alarmed about."""
     sick, twin, (code, confidence) = PAIRS[name]
-    assert found(compiled(*sick[:2], measures=()), sick[2])[code] == confidence
-    healthy = found(compiled(*twin[:2], measures=()), twin[2])
+    (head, loss, labels, *shape), (twin_head, twin_loss, twin_labels, *_) = sick, twin
+    assert found(compiled(head, loss, (), *shape), labels)[code] == confidence
+    healthy = found(compiled(twin_head, twin_loss, (), *shape), twin_labels)
     assert code not in healthy
     assert set(healthy.values()) <= {"hint"}
 
@@ -209,6 +244,15 @@ def _functional(outputs, loss, labels, measures=None):
     return model, labels
 
 
+def test_a_softmax_function_over_another_axis():
+    """`keras.ops.softmax` with an axis, as in a functional model."""
+    for axis, expected in ((1, {"softmax-over-other-axis": "forecast"}), (-1, {}), (2, {})):
+        inputs = keras.Input(STEPS)
+        model = keras.Model(inputs, keras.ops.softmax(layers.Dense(5)(inputs), axis=axis))
+        model.compile("adam", "sparse_categorical_crossentropy")
+        assert found(model, TAGS) == expected
+
+
 def test_a_metric_on_labels_that_are_wrong_themselves_is_not_named():
     """Of labels 0 to 4 under a binary loss, the labels are the cause, and what the accuracy makes of them is not."""
     assert found(compiled(dense(1, "sigmoid"), "binary_crossentropy"), FIVE) == {"labels-outside-range": "certificate"}
@@ -225,7 +269,13 @@ def _own_loss(y_true, y_pred):
     return keras.ops.mean(keras.ops.square(y_true - y_pred))
 
 
+class _SecondColumn(losses.Loss):
+    def call(self, y_true, y_pred):
+        return y_pred[:, 1] - y_true[:, 1]
+
+
 STEPS = (6, 4)
+STEP_ROWS = np.eye(6)[RNG.integers(0, 6, 80)][:, :, None]
 HEALTHY = {
     "binary": lambda: (compiled(dense(1, "sigmoid"), "binary_crossentropy"), TWO),
     "binary, labels as a column of booleans": lambda: (compiled(dense(1, "sigmoid"), "bce"), TWO[:, None] == 1),
@@ -277,6 +327,17 @@ HEALTHY = {
         TWO,
     ),
     "own loss": lambda: (compiled(dense(1), _own_loss, []), TWO),
+    "own loss of a column": lambda: (compiled(dense(1), OwnSquare(), []), VALUES[:, None].astype("float32")),
+    "own loss of rows": lambda: (compiled(dense(5), OwnSquare(), []), ONE_HOT),
+    "own loss that wants rows": lambda: (compiled(dense(5), _SecondColumn(), []), ONE_HOT),
+    # Over the places: which of the steps is it?
+    "pointer": lambda: (compiled(lambda: [layers.Dense(1), layers.Softmax(axis=1)], "bce", [], STEPS), STEP_ROWS),
+    "pointer, one score a step": lambda: (
+        compiled(
+            lambda: [layers.Dense(1), layers.Flatten(), layers.Softmax()], "sparse_categorical_crossentropy", [], STEPS
+        ),
+        STEP_ROWS.argmax(axis=1)[:, 0],
+    ),
     "lambda": lambda: (
         compiled(dense(1, behind=[layers.Lambda(lambda v: keras.ops.sigmoid(v))]), "binary_crossentropy"),
         TWO,

@@ -127,6 +127,15 @@ CURES = {
         _loss_stays_above(0.45),
     ),
     "labels-outside-range": (dense(1, "sigmoid"), "binary_crossentropy", X5, Y5, None, _metric_stays_below(0.45)),
+    "softmax-over-other-axis": (
+        lambda: [layers.Dense(4), layers.Reshape((2, 2)), layers.Dense(3), layers.Softmax(axis=1)],
+        "categorical_crossentropy",
+        X2,
+        np.eye(3)[np.stack([Y2, 1 - Y2], axis=1)],
+        None,
+        # The answers of a sample do not sum to 1 but to 2, divided by three classes.
+        lambda model, x, y: not np.allclose(model.predict(x, verbose=0).sum(axis=-1), 1.0, atol=1e-3),
+    ),
     "labels-not-whole-numbers": (
         dense(5, "softmax"),
         "sparse_categorical_crossentropy",

@@ -12,6 +12,7 @@ from keras_clr.stuck.detector import StuckDetector
 from keras_clr.stuck.diagnosis import State
 
 X, Y = balanced_data(96)
+DOES_NOT_FIT = "StuckDetector, before training: `probe_data` does not fit the model"
 
 
 def notes_of(model, detector, data=(X, Y), **fit_arguments):
@@ -33,8 +34,13 @@ def notes_of(model, detector, data=(X, Y), **fit_arguments):
         ({"margin": -0.1}, ValueError, "`margin` must be > 0.*margin=-0.1"),
         ({"probe_data": X}, TypeError, r"`probe_data` must be a tuple \(x, y\).*ndarray"),
         ({"probe_data": (X, Y, Y)}, TypeError, r"`probe_data` must be a tuple \(x, y\)"),
-        ({"probe_data": (X[:5], Y)}, ValueError, r"as many inputs as labels.*\(5, 4\), 96 labels"),
-        ({"probe_data": (np.float32(1), Y)}, ValueError, "as many inputs as labels"),
+        (
+            {"probe_data": (X[:5], Y)},
+            ValueError,
+            r"`probe_data` must have the same number.*\(5, 4\), y of shape \(96, 3\)",
+        ),
+        ({"probe_data": (np.float32(1), Y)}, ValueError, "`probe_data` must have the same number of samples.*x=1.0"),
+        ({"probe_data": (None, None)}, ValueError, "`probe_data` must have the same number of samples.*x=None, y=None"),
         ({"probe_data": (X, ["red"] * 96)}, ValueError, "labels that are numbers.*dtype <U3"),
         ({"probe_data": (X, np.full(96, np.nan))}, ValueError, "labels that are numbers.*NaN"),
         ({"probe_data": (X, np.zeros(96))}, ValueError, "at least two classes.*96 labels, all of one class"),
@@ -94,7 +100,10 @@ def test_several_outputs_freeze_together():
 def test_labels_of_one_output_only():
     """Two outputs and the labels of one: no verdict, and the report says why."""
     detector = StuckDetector((X, Y))
-    assert "labels for 1 outputs, the model has 2" in notes_of(two_heads((FAR, FAR)), detector, (X, [Y, Y]))
+    with verdicts() as messages:
+        notes = notes_of(two_heads((FAR, FAR)), detector, (X, [Y, Y]))
+    assert "labels for 1 outputs, the model has 2" in notes
+    assert [message.split(".")[0] for message in messages] == [DOES_NOT_FIT]
 
 
 def test_without_an_accuracy_the_loss_says_what_is_at_chance():
@@ -155,11 +164,61 @@ def test_a_training_step_of_ones_own_is_named():
     assert "`train_step` of its own" in notes_of(model, StuckDetector((X, Y)))
 
 
-def test_probe_data_that_the_model_cannot_take():
-    """Probe inputs of another shape: the fit goes on, and the report says what went wrong."""
+NARROW = X[:, :3], Y
+
+
+@pytest.mark.parametrize(
+    ("probe_data", "words"),
+    [
+        (
+            NARROW,
+            "inputs of shape (None, 3) and labels of shape (None, 3); the model takes (None, 4) and gives (None, 3)",
+        ),
+        ((X, Y[:, :2]), "labels of shape (None, 2); the model takes (None, 4) and gives (None, 3)"),
+        ((X, [Y, Y]), "labels of shape (None, 3), (None, 3); the model takes (None, 4) and gives (None, 3)"),
+        (({"a": X, "b": X}, Y), "inputs of shape (None, 4), (None, 4) and labels"),
+    ],
+    ids=["inputs", "columns", "outputs", "several inputs"],
+)
+@pytest.mark.parametrize("on_stuck", ["warn", "raise"])
+def test_probe_data_that_the_model_cannot_take(probe_data, words, on_stuck):
+    """Said once, before training, with the shapes of both; the fit goes on, and it stays in the report."""
     model = classifier(bias=(1.0, 0.0, 0.0), rate=0.0)
     model.get_layer("head").kernel.assign(np.zeros((4, 3)))
-    assert "could not be looked at: " in notes_of(model, StuckDetector((X[:, :3], Y)))
+    with verdicts() as messages:
+        notes = notes_of(model, StuckDetector(probe_data, on_stuck=on_stuck))
+    assert len(messages) == 1
+    assert messages[0].startswith(DOES_NOT_FIT)
+    assert words in messages[0]
+    assert words in notes
+
+
+def test_probe_data_are_compared_with_a_model_that_is_not_built_once_it_is(backend):
+    """TensorFlow builds it in the first step, the others before training begins."""
+    model = keras.Sequential([keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
+    with verdicts() as messages:
+        notes_of(model, StuckDetector(NARROW))
+    (message,) = messages
+    assert "`probe_data` does not fit the model. It has inputs of shape (None, 3)" in message
+    assert ("after the first epoch" in message) == (backend == "tensorflow")
+
+
+def test_a_loss_of_ones_own_may_take_other_labels():
+    """Of a model that computes its own loss, and of one that is not compiled, the labels are not judged."""
+
+    class Own(keras.Sequential):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return keras.ops.mean(keras.ops.square(y - keras.ops.mean(y_pred, axis=-1)))
+
+    model = Own([keras.Input((4,)), keras.layers.Dense(3)])
+    model.compile("sgd")
+    labels = Y[:, 0]
+    run(model, StuckDetector((X, np.stack([labels, 1 - labels, labels], axis=1)), on_stuck="raise"), (X, labels))
+    detector = StuckDetector((X, labels), on_stuck="raise")
+    detector.set_model(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    detector.on_train_begin()
+    assert detector.diagnosis_ is None
 
 
 def test_a_model_with_a_fixed_batch_size():

@@ -32,6 +32,7 @@ AT_CHANCE, COLLAPSED, SHARES = ({"state": s} for s in (State.AT_CHANCE, State.CO
 FROZEN = {"state": State.FROZEN, "accuracy": 0.5}
 NOTHING = AT_CHANCE | {"loss": 0.0, "probe_loss": 0.7}
 COSTLY = {"loss": 2.0, "penalty": 2.0}
+CHEAP = AT_CHANCE | {"loss": 1e-3, "accuracy": 0.5}
 STILL = AT_CHANCE | {"learning_rate": 0.0, "moved": 0.0}
 
 
@@ -79,6 +80,31 @@ def test_one_class_at_a_time():
     epoch = [{"accuracy": 0.9, "probe_accuracy": 0.5}]
     assert codes(epoch, labels_in_order=True) == ["one-class-at-a-time"]
     assert codes(epoch) == codes([{"accuracy": 0.9, "probe_accuracy": 0.9}], labels_in_order=True) == []
+
+
+def test_a_split_of_sorted_data():
+    """Where the labels come in order, the split is blamed, and the fix shuffles."""
+    epochs = [dataclasses.replace(QUIET, epoch=i, accuracy=0.9, validation_accuracy=0.0) for i in range(3)]
+    for in_order in (False, True):
+        (finding,) = check_run(dataclasses.replace(RUN, epochs=epochs, labels_in_order=in_order))
+        assert finding.code == "validation-at-chance"
+        assert ("validation_split" in finding.sentence) is in_order
+        assert ("permutation" in finding.fix) is in_order
+
+
+def test_wrong_answers_that_cost_next_to_nothing():
+    """With half of the answers wrong a cross-entropy is at least 0.35, if all samples weigh 1."""
+    assert codes([CHEAP], chance_loss=0.693) == ["zero-sample-weights"]
+    for healthy in ({"loss": 0.05}, {"state": State.LEARNING}, {"accuracy": 0.9999}):
+        assert codes([CHEAP | healthy], chance_loss=0.693) == []
+    # Of another loss, nothing is known.
+    assert codes([CHEAP], chance_loss=None) == []
+
+
+def test_a_sum_is_not_compared_with_a_mean():
+    """The training loss of a sum is as many times that of the probe as a batch has samples."""
+    assert codes([AT_CHANCE | {"loss": 5.0}] * 3) == ["rate-too-high"]
+    assert codes([AT_CHANCE | {"loss": 5.0}] * 3, summed=True) == []
 
 
 def test_no_signal():

@@ -131,6 +131,79 @@ class Batches(keras.utils.PyDataset):
         return self._batches[index]
 
 
+def test_weights_of_zero_for_all_classes_but_one():
+    """The loss falls to 0 while half of the training answers are wrong: no collapse, no high rate."""
+    few = {"epochs": 40, "batch_size": 8}
+    model = classifier(optimizer=keras.optimizers.Adam(0.05))
+    detector = StuckDetector((X, Y), false_alarm=0.05)
+    with verdicts():
+        model.fit(X, Y, verbose=0, callbacks=[detector], class_weight={0: 1.0, 1: 0.0}, **few)
+    (finding,) = [f for f in detector.diagnosis_.findings if f.confidence != "hint"]
+    assert (finding.code, detector.diagnosis_.state.value) == ("zero-sample-weights", "at chance so far")
+    assert finding.numbers["least"] == pytest.approx(0.5 * np.log(2.0))
+    model = classifier(optimizer=keras.optimizers.Adam(0.05))
+    names = {"model": model, "x": X, "y": Y}
+    exec(finding.fix, names)
+    assert causes(watched(model)) == []
+
+
+def test_a_metric_that_misleads_decides_over_no_state():
+    """With a threshold of 50 every answer counts as a no. Judged by the loss, the model learns, and no rate is low."""
+    measures = [keras.metrics.BinaryAccuracy(threshold=50.0)]
+    diagnosis = watched(classifier(metrics=measures), epochs=30)
+    assert causes(diagnosis) == ["metric-misreads-output"]
+    assert diagnosis.state is State.LEARNING
+    assert "`binary_accuracy` does not mean what it says" in " ".join(diagnosis.cannot_know)
+    # A second one that can be trusted is used.
+    both = watched(classifier(metrics=[*measures, "accuracy"]), epochs=30)
+    assert both.evidence["training_accuracy"] > 0.8
+
+
+def test_a_sum_over_the_batch_is_named_where_it_does_harm():
+    """SGD takes steps that are 32 times too long; Adam does not care. The fix averages."""
+    targets = (X @ [1.0, 1.0, 2.0, 0.5]).astype("float32")
+
+    def summed(optimizer):
+        loss = keras.losses.MeanSquaredError(reduction="sum")
+        return classifier(L.Dense(32, "relu"), L.Dense(1), loss=loss, metrics=["mae"], optimizer=optimizer)
+
+    sick = summed(keras.optimizers.SGD(0.05))
+    before = diagnose(sick, X, targets)
+    after = watched(sick, X, targets, epochs=12)
+    assert after.state is State.DIVERGED
+    assert causes(after) == ["loss-summed"]
+    assert causes(before) in ([], ["loss-summed"])
+    names = {"model": summed(keras.optimizers.SGD(0.05))}
+    exec(after.findings[0].fix, names)
+    assert causes(watched(names["model"], X, targets, epochs=12)) == []
+    assert names["model"].evaluate(X, targets, verbose=0)[0] < 0.1 * targets.var()
+    assert causes(watched(summed(keras.optimizers.Adam(0.01)), X, targets, epochs=12)) == []
+
+
+def test_the_first_loss_of_a_sum_is_no_sign_of_wrong_answers():
+    """32 samples of 0.7 each are not far above 0.7."""
+    model = classifier(loss=keras.losses.BinaryCrossentropy(reduction="sum"))
+    assert [(f.code, f.confidence) for f in diagnose(model, X, Y).findings] == [("loss-summed", "hint")]
+
+
+def test_labels_of_an_own_loss_are_compared_with_their_own_outputs():
+    """(n,) against (n, 1): by the labels' shape the sick run learns nothing, and reshaped it does."""
+
+    class Square(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return ops.mean(ops.square(y_pred - ops.cast(y_true, y_pred.dtype)), axis=-1)
+
+    targets = X[:, 0] / 2.0
+
+    def learned(y):
+        model = classifier(L.Dense(8, "relu"), L.Dense(1), loss=Square(), metrics=None)
+        found = causes(watched(model, X, y, epochs=40))
+        return found, np.square(model.predict(X, verbose=0)[:, 0] - targets).mean() < 0.5 * targets.var()
+
+    assert learned(targets) == (["shapes-stretched"], False)
+    assert learned(targets[:, None]) == ([], True)
+
+
 def test_a_penalty_that_kills_the_model_is_no_high_rate():
     """L2(10) pulls all weights to 0; L2(0.001) lets the model learn, and the first loss is no sign of wrong answers."""
 

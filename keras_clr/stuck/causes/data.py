@@ -6,6 +6,12 @@ from keras_clr.stuck.finding import Cause
 
 _ALL_LABELS = "Whether labels that were not given look different."
 _ALL_INPUTS = "Whether samples that were not given look different."
+SHUFFLE = (
+    "import numpy as np\n"
+    "\n"
+    "order = np.random.default_rng(0).permutation(len(x))\n"
+    "x, y = x[order], y[order]  # and leave shuffle=True in `fit`; for tf.data: .shuffle(number of samples)\n"
+)
 
 NON_FINITE_INPUTS = Cause(
     code="non-finite-inputs",
@@ -103,11 +109,19 @@ CLASSES_IN_ORDER = Cause(
         "Without shuffling, each step forgets the classes that are not in its batch."
     ),
     cannot_know=("Whether the batches are shuffled after all: `fit` shuffles arrays, not generators or datasets.",),
+    fix=SHUFFLE,
+)
+
+SAME_BATCH_AGAIN = Cause(
+    code="same-batch-again",
+    sentence=("The first {num_batches} batches are the same to the last bit, {batch_size} samples: {consequence}"),
+    cannot_know=("Whether it is meant so: all samples in one batch, again and again.", _ALL_INPUTS),
     fix=(
         "import numpy as np\n"
         "\n"
-        "order = np.random.default_rng(0).permutation(len(x))\n"
-        "x, y = x[order], y[order]  # and leave shuffle=True in `fit`; for tf.data: .shuffle(number of samples)\n"
+        "for number, (inputs, labels) in zip(range(3), x):  # of a PyDataset: x[0], x[1], x[2]\n"
+        "    print(number, np.shape(labels), float(np.mean(inputs)))  # each batch another mean?\n"
+        "# No? Use `index` in __getitem__; make the iterator once, before the loop that yields.\n"
     ),
 )
 
@@ -179,6 +193,7 @@ UNUSABLE = (
 )
 
 CAUSES = (
+    SAME_BATCH_AGAIN,
     CLASSES_IN_ORDER,
     CONTRADICTING_LABELS,
     INPUT_SCALE,

@@ -92,6 +92,37 @@ CLASS_NUMBERS_WITH_ONE_HOT_LOSS = Cause(
     explains=("fit-fails", "shapes-stretched"),
 )
 
+LOSS_SUMMED = Cause(
+    code="loss-summed",
+    sentence=(
+        '`{loss}` of output `{output}` adds up the losses of a batch (reduction="sum"): loss and gradient are as many '
+        "times those of a mean as there are samples in the batch, and a learning rate that fits a mean is that many "
+        "times too high."
+    ),
+    cannot_know=(
+        "Whether the rate was chosen for it. Optimizers that divide by the gradient's size, as Adam, do not care.",
+    ),
+    fix=(
+        "import keras\n"
+        "\n"
+        "settings = model.get_compile_config()\n"
+        'settings["loss"]["config"]["reduction"] = "sum_over_batch_size"  # with several outputs, of each\n'
+        "model = keras.models.clone_model(model)  # new weights\n"
+        "model.compile_from_config(settings)\n"
+    ),
+    explains=("diverged", "rate-too-high", "exploding-gradient"),
+)
+
+SOFTMAX_OVER_OTHER_AXIS = Cause(
+    code="softmax-over-other-axis",
+    sentence=(
+        "Output `{output}` ends in a softmax over axis {axis}, but `{loss}` looks for the classes on the last axis, of "
+        "{units}: what sums to 1 are not the classes of one label, but all labels for one class."
+    ),
+    cannot_know=("Whether it is meant so. On TensorFlow the loss may look behind the softmax; metrics do not.",),
+    fix="{change}",
+)
+
 FROM_LOGITS_ON_PROBABILITIES = Cause(
     code="from-logits-on-probabilities",
     sentence="`{loss}` has from_logits=True, but output `{output}` ends in {chain} already: {consequence}",
@@ -162,6 +193,8 @@ CAUSES = (
     FROM_LOGITS_ON_PROBABILITIES,
     DOUBLE_ACTIVATION,
     CROSS_ENTROPY_WITHOUT_ACTIVATION,
+    SOFTMAX_OVER_OTHER_AXIS,
+    LOSS_SUMMED,
     BOUNDED_OUTPUT,
     ACTIVATION_DOES_NOT_MATCH_LOSS,
     REGRESSION_LOSS_ON_CLASSES,

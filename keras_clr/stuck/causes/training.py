@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keras_clr.stuck.causes.data import SHUFFLE
 from keras_clr.stuck.finding import Cause
 
 _NO_GRADIENT = (
@@ -12,6 +13,14 @@ _NO_GRADIENT = (
 _OTHER_SAMPLES = (
     "Whether samples unlike the probe still have a gradient. Of samples like it, at most {other_share:.1%} do, with "
     "95% confidence."
+)
+
+# Two changes for the same thing, which depend on what else was seen.
+SAME_CODE = (
+    "# Are both sets prepared by the same code? Evaluate on training samples first: as good as in training?\n"
+    "print(model.evaluate(x, y, verbose=0))\n"
+    "# If not, it is BatchNormalization or dropout. If so, the validation data differ, or there are too few\n"
+    "# training samples for this model: more data, augmentation, a smaller model, regularisation.\n"
 )
 
 SATURATED_CLIPPED_LOSS = Cause(
@@ -111,10 +120,7 @@ RATE_TOO_HIGH = Cause(
 
 ZERO_SAMPLE_WEIGHTS = Cause(
     code="zero-sample-weights",
-    sentence=(
-        "The training loss of the epoch{penalty_too} was {loss:.4g}, but without sample weights that on the probe "
-        "samples is {probe_loss:.4g}: the training samples weigh nothing, so they teach nothing."
-    ),
+    sentence="{story}",
     cannot_know=(
         (
             "Whether `sample_weight`, `class_weight`, the weights in a dataset or `loss_weights` are 0, or the "
@@ -125,7 +131,7 @@ ZERO_SAMPLE_WEIGHTS = Cause(
         "# Look at what goes into `fit`: without `sample_weight` and `class_weight` every sample weighs 1.\n"
         "model.fit(x, y)\n"
     ),
-    explains=("rate-too-low",),
+    explains=("rate-too-low", "rate-too-high"),
 )
 
 PENALTY_DOMINATES = Cause(
@@ -207,17 +213,12 @@ VALIDATION_AT_CHANCE = Cause(
     code="validation-at-chance",
     sentence=(
         "Training reached an accuracy of {accuracy:.4f}, validation has stayed at {validation:.4f} for {num_epochs} "
-        "epochs; chance is {chance:.4f}."
+        "epochs; chance is {chance:.4f}.{in_order}"
     ),
     cannot_know=(
         "Whether the model learns the training data by heart, or the two sets were prepared in different ways.",
     ),
-    fix=(
-        "# Are both sets prepared by the same code? Evaluate on training samples first: as good as in training?\n"
-        "print(model.evaluate(x, y, verbose=0))\n"
-        "# If not, it is BatchNormalization or dropout. If so, the validation data differ, or there are too few\n"
-        "# training samples for this model: more data, augmentation, a smaller model, regularisation.\n"
-    ),
+    fix="{change}",
 )
 
 ONE_CLASS_AT_A_TIME = Cause(
@@ -228,12 +229,7 @@ ONE_CLASS_AT_A_TIME = Cause(
         "the model answers what came last."
     ),
     cannot_know=("Whether the data really come in this order: `fit(shuffle=...)` cannot be asked.",),
-    fix=(
-        "import numpy as np\n"
-        "\n"
-        "order = np.random.default_rng(0).permutation(len(x))\n"
-        "x, y = x[order], y[order]  # and leave shuffle=True in `fit`; for tf.data: .shuffle(number of samples)\n"
-    ),
+    fix=SHUFFLE,
 )
 
 # Last: what says that nothing is learned, but not why.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_clr._finite import bad_rows
 from keras_clr.stuck.causes import data as causes
 from keras_clr.stuck.chance import chance_level, class_indices
 from keras_clr.stuck.finding import Confidence, Finding
@@ -22,12 +23,14 @@ _CONSTANT_FEATURES = 0.5
 _FORECAST_EXCESS, _HINT_EXCESS = 0.5, 0.1
 # At most one shuffle in so many may be as uneven.
 _ODDS = 100.0
+# Entries that are looked at for NaN.
+_ENTRIES = 2**28
 
 
 def check_inputs(
     inputs: Mapping[str, np.ndarray], targets: np.ndarray | None = None, raw: Collection[str] | None = None
 ) -> list[Finding]:
-    """What is wrong with the inputs themselves.
+    """What is wrong with the inputs themselves, if all of them are finite.
 
     Args:
         inputs: Samples of each input, `(n, ...)`, by name.
@@ -37,9 +40,8 @@ def check_inputs(
     """
     arrays = {name: np.asarray(array) for name, array in inputs.items()}
     arrays = {name: array for name, array in arrays.items() if array.dtype.kind in "biuf" and array.size}
-    findings = _check_finite(arrays)
-    if findings or not arrays:
-        return findings
+    if not arrays:
+        return []
     findings = _check_constant(arrays)
     for name, array in arrays.items():
         whole = array.dtype.kind != "f" or bool((array == np.floor(array)).all())
@@ -50,14 +52,19 @@ def check_inputs(
     return findings
 
 
-def _check_finite(arrays: Mapping[str, np.ndarray]) -> list[Finding]:
-    for name, array in arrays.items():
-        finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
-        if not finite.all():
-            numbers = {"input": name, "num_bad": int((~finite).sum()), "num_samples": len(array)}
-            return [
-                causes.NON_FINITE_INPUTS.finding(Confidence.CERTIFICATE, numbers, {"variable": _variable(name, arrays)})
-            ]
+def count_non_finite(array: np.ndarray) -> tuple[int, int]:
+    """Samples with a NaN or an infinity, and samples looked at: all, or of more than 1 GiB every k-th."""
+    rows = array[:: math.ceil(array.size / _ENTRIES)] if array.size else array
+    return int(bad_rows(rows).sum()), len(rows)
+
+
+def check_finite(counts: Mapping[str, tuple[int, int]]) -> list[Finding]:
+    """Inputs that are no numbers, from what `count_non_finite` says of each."""
+    for name, (num_bad, num_samples) in counts.items():
+        if num_bad:
+            numbers = {"input": name, "num_bad": num_bad, "num_samples": num_samples}
+            words = {"variable": _variable(name, counts)}
+            return [causes.NON_FINITE_INPUTS.finding(Confidence.CERTIFICATE, numbers, words)]
     return []
 
 
@@ -117,8 +124,8 @@ def _normalization(mean: np.ndarray, spread: np.ndarray) -> str:
     return f"keras.layers.Normalization(mean=[{numbers[0]}], variance=[{numbers[1]}])"
 
 
-def _variable(name: str, arrays: Mapping[str, np.ndarray]) -> str:
-    return "x" if len(arrays) == 1 else f'x["{name}"]'
+def _variable(name: str, inputs: Collection[str]) -> str:
+    return "x" if len(inputs) == 1 else f'x["{name}"]'
 
 
 def _check_contradictions(arrays: Mapping[str, np.ndarray], targets: np.ndarray) -> list[Finding]:
@@ -146,6 +153,22 @@ def _check_contradictions(arrays: Mapping[str, np.ndarray], targets: np.ndarray)
         "chance": chance,
     }
     return [causes.CONTRADICTING_LABELS.finding(Confidence.HINT, numbers)]
+
+
+def check_repeats(num_batches: int, batch_size: int, *, by_index: bool) -> list[Finding]:
+    """Batches that are all the same.
+
+    Args:
+        num_batches: How many were seen, >= 2.
+        batch_size: Samples in each.
+        by_index: Whether they were asked for by their numbers: else it may be a small data set, repeated.
+    """
+    consequence = "there is nothing else to learn from."
+    if by_index:
+        consequence = "whatever the number of the batch that is asked for. The other samples are never seen."
+    numbers = {"num_batches": num_batches, "batch_size": batch_size}
+    sure = Confidence.FORECAST if by_index else Confidence.HINT
+    return [causes.SAME_BATCH_AGAIN.finding(sure, numbers, {"consequence": consequence})]
 
 
 def check_order(classes_in_order: np.ndarray, batch_size: int) -> list[Finding]:

@@ -34,7 +34,7 @@ def check_head(head: Head, labels: np.ndarray) -> list[Finding]:
     """
     labels = np.asarray(labels)
     head = head.for_labels(labels.shape)
-    findings = check_labels(labels, head) + _check_axis(head)
+    findings = check_labels(labels, head) + _check_axis(head) + _check_sum(head)
     task = read_task(labels, head)
     stretched = _check_stretched(head, labels.shape)
     if task is None or head.loss is None:
@@ -57,13 +57,23 @@ def _check_axis(head: Head) -> list[Finding]:
     return [causes.SAMPLES_MIXED.finding(Confidence.CERTIFICATE, {"output": head.name}, {"what": what})]
 
 
+def _check_sum(head: Head) -> list[Finding]:
+    if head.loss is None or not head.loss.summed:
+        return []
+    return [causes.LOSS_SUMMED.finding(Confidence.HINT, {"output": head.name}, {"loss": head.loss.name})]
+
+
 def _check_stretched(head: Head, label_shape: tuple[int, ...]) -> list[Finding]:
     """Labels of another shape than the output, where the loss stretches one over the other in silence."""
-    if head.loss is None or head.loss.kind not in _STRETCHING or head.shape is None or None in head.shape:
+    if head.loss is None or head.shape is None or None in head.shape:
+        return []
+    if head.loss.kind not in _STRETCHING and not head.loss.stretches:
         return []
     # A number of samples that is no size of an axis.
     output, labels = (_SAMPLES, *(size or 0 for size in head.shape)), (_SAMPLES, *label_shape[1:])
-    if len(output) == len(labels) + 1 and output[-1] == 1:
+    if head.loss.stretches:
+        pass
+    elif len(output) == len(labels) + 1 and output[-1] == 1:
         labels = (*labels, 1)
     elif len(labels) == len(output) + 1 and labels[-1] == 1:
         labels = labels[:-1]
@@ -161,6 +171,9 @@ def _check_activation(head: Head, task: Task) -> list[Finding]:
         return _check_divergence(head, task)
     if loss is None or loss.kind not in CROSS_ENTROPIES:
         return []
+    if head.softmax_axis is not None and loss.kind != "binary" and (head.units or 1) > 1:
+        numbers = {"axis": head.softmax_axis}
+        return [head_finding(causes.SOFTMAX_OVER_OTHER_AXIS, Confidence.FORECAST, head, task, numbers)]
     last = head.activations[-1] if head.activations else None
     own = "sigmoid" if loss.kind == "binary" else "softmax"
     if loss.from_logits and loss.sees_logits and len(head.activations) == 1:

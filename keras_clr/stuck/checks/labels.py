@@ -9,7 +9,7 @@ import numpy as np
 from keras_clr._keras.heads import Head
 from keras_clr.stuck.causes import data as causes
 from keras_clr.stuck.checks.ranges import output_range
-from keras_clr.stuck.checks.task import CROSS_ENTROPIES, Task, fitting_head, read_task
+from keras_clr.stuck.checks.task import CROSS_ENTROPIES, Task, at_most_one_yes, fitting_head, read_task
 from keras_clr.stuck.finding import Confidence, Finding
 
 # A class with this share of the labels leaves little for the accuracy to say.
@@ -17,6 +17,7 @@ _IMBALANCE = 0.8
 # Targets of this mean or spread: 100,000 steps of Adam at its default rate of 0.001.
 _LARGE_TARGET = 100.0
 _ADAM_RATE = 0.001
+_NO_CLASS = "y = np.concatenate([y, y.sum(axis=-1, keepdims=True) == 0], axis=-1)  # a class of its own\n"
 # Below it, the larger of two labels in [0, 1] is not the "yes" of a smoothed label any more.
 _SMALL_YES = 0.5
 
@@ -74,11 +75,16 @@ def _check_range(task: Task, head: Head) -> list[Finding]:
             same = bool(np.allclose(sums, sums[0], rtol=1e-3))
             sure = Confidence.FORECAST if same else Confidence.HINT
             are = f"sum to {sums.min():.4g} ... {sums.max():.4g}"
-            consequence = (
-                "Were they scaled by mistake?"
-                if same
-                else "With several yes in a row, a sigmoid for each unit and a binary cross-entropy fit."
-            )
+            if same:
+                consequence = "Were they scaled by mistake?"
+            elif at_most_one_yes(labels):
+                task = Task("one-hot", labels, task.num_classes + 1, _NO_CLASS)
+                consequence = (
+                    f"A row of zeros, as {np.mean(sums == 0.0):.1%} of them are, costs nothing and teaches nothing. Is "
+                    "a column missing?"
+                )
+            else:
+                consequence = "With several yes in a row, a sigmoid for each unit and a binary cross-entropy fit."
     elif loss.kind == "sparse":
         wanted = "from 0"
         if low < 0.0:

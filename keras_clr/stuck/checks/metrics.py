@@ -8,7 +8,7 @@ from keras_clr._keras.compiled import HeadMetric
 from keras_clr._keras.heads import Head
 from keras_clr.stuck.causes.head import METRIC_MISREADS_OUTPUT
 from keras_clr.stuck.checks.ranges import output_range
-from keras_clr.stuck.checks.task import Task, fitting_head, fitting_metric
+from keras_clr.stuck.checks.task import Task, at_most_one_yes, fitting_head, fitting_metric
 from keras_clr.stuck.finding import Confidence, Finding
 
 
@@ -28,6 +28,12 @@ def check_metrics(head: Head, task: Task) -> list[Finding]:
         seen = {"output": head.name, "metric": metric.name, **numbers}
         return [METRIC_MISREADS_OUTPUT.finding(sure, seen, {"consequence": consequence, "change": change})]
     return []
+
+
+def misreading_metrics(head: Head, task: Task) -> frozenset[str]:
+    """Names of the metrics from which nothing can be told about the answers."""
+    misreadings = {metric.name: _misreading(head, task, metric) for metric in head.metrics}
+    return frozenset(name for name, found in misreadings.items() if found and found[0] != Confidence.HINT)
 
 
 _Misreading = tuple[Confidence, str, dict[str, float]]
@@ -53,6 +59,9 @@ def _misreading(head: Head, task: Task, metric: HeadMetric) -> _Misreading | Non
     if metric.kind == "sparse" and task.columns > 1:
         return Confidence.FORECAST, "it takes class numbers, but the labels are rows of columns.", {}
     if metric.kind == "categorical" and task.kind in ("multi-label", "values") and units > 1:
+        if at_most_one_yes(task.labels):
+            text = "a label row of zeros, which is of no class, counts as class 0."
+            return Confidence.HINT, text, {}
         text = (
             f"it counts how often the largest of {units} outputs sits where the largest label sits; the other columns "
             "do not count."

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_clr.stuck.causes.data import SHUFFLE
 from keras_clr.stuck.causes.training import (
     DIVERGED,
     NO_SIGNAL,
@@ -16,6 +17,7 @@ from keras_clr.stuck.causes.training import (
     RATE_TOO_HIGH,
     RATE_TOO_LOW,
     RATE_ZERO,
+    SAME_CODE,
     VALIDATION_AT_CHANCE,
     ZERO_SAMPLE_WEIGHTS,
 )
@@ -43,7 +45,7 @@ def check_run(run: RunSeen) -> list[Finding]:
     """Findings from the course of a run."""
     found = [
         _diverged(run),
-        _zero_weights(run),
+        _zero_weights(run) or _light_mistakes(run),
         _penalty(run),
         _rate_zero(run),
         _rate_too_high(run),
@@ -86,8 +88,32 @@ def _zero_weights(run: RunSeen) -> Finding | None:
         if epoch.loss is None or epoch.loss > max(around) + most:
             return None
     numbers = {"loss": last.loss - penalties[-1], "probe_loss": last.probe_loss}
-    words = {"penalty_too": " without the penalty on the weights" if penalties[-1] else ""}
-    return ZERO_SAMPLE_WEIGHTS.finding(Confidence.FORECAST, numbers, words)
+    without = " without the penalty on the weights" if penalties[-1] else ""
+    story = (
+        f"The training loss of the epoch{without} was {numbers['loss']:.4g}, but without sample weights that on the "
+        f"probe samples is {last.probe_loss:.4g}: the training samples weigh nothing, so they teach nothing."
+    )
+    return ZERO_SAMPLE_WEIGHTS.finding(Confidence.FORECAST, numbers, {"story": story})
+
+
+def _light_mistakes(run: RunSeen) -> Finding | None:
+    """A cross-entropy too small for the share of wrong answers: where these were, nothing weighed."""
+    last = run.epochs[-1]
+    if run.chance_loss is None or last.loss is None or last.accuracy is None:
+        return None
+    if last.state not in (*STUCK, State.COLLAPSED):
+        return None
+    # A wrong answer gives its true class a probability of at most 1/2.
+    least = (1.0 - last.accuracy) * math.log(2.0)
+    if not last.loss * _SAFETY < least:
+        return None
+    numbers = {"loss": last.loss, "least": least, "accuracy": last.accuracy}
+    story = (
+        f"In training {1.0 - last.accuracy:.1%} of the answers were wrong, which costs at least {least:.4g} if all "
+        f"samples weigh 1, but the loss was {last.loss:.4g}: the classes that are answered wrongly weigh next to "
+        "nothing, so nothing is learned about them."
+    )
+    return ZERO_SAMPLE_WEIGHTS.finding(Confidence.FORECAST, numbers, {"story": story})
 
 
 def _penalty(run: RunSeen) -> Finding | None:
@@ -134,6 +160,9 @@ def _rate_too_high(run: RunSeen) -> Finding | None:
     losses = [e.loss - (e.penalty or 0.0) for e in run.epochs[-_EPOCHS:] if e.loss is not None]
     constant = run.constant_loss
     if last.state is State.LEARNING or constant is None or not constant > 0 or len(losses) < _EPOCHS:
+        return None
+    if run.summed:
+        # A sum cannot be compared with a mean.
         return None
     if min(losses) < _FAR_ABOVE * constant or losses[-1] < losses[0]:
         return None
@@ -199,7 +228,16 @@ def _validation_at_chance(run: RunSeen) -> Finding | None:
         "chance": run.chance,
         "num_epochs": _EPOCHS,
     }
-    return VALIDATION_AT_CHANCE.finding(Confidence.FORECAST, numbers)
+    words = {"in_order": "", "change": SAME_CODE}
+    if run.labels_in_order:
+        words = {
+            "in_order": (
+                " The probe's labels come in the order of their classes: `validation_split` takes the last samples, "
+                "and with them classes that training does not see."
+            ),
+            "change": SHUFFLE,
+        }
+    return VALIDATION_AT_CHANCE.finding(Confidence.FORECAST, numbers, words)
 
 
 def _no_signal(run: RunSeen) -> Finding | None:

@@ -63,6 +63,8 @@ class RunSeen:
         optimizer: Class name of the optimizer.
         labels_in_order: Whether the probe's labels came in the order of their classes.
         first_penalty: What the regularizers of the weights added to the loss before the first epoch.
+        summed: Whether the loss adds up a batch.
+        chance_loss: Entropy of the labels' shares if the loss is a cross-entropy, else None.
     """
 
     epochs: Sequence[EpochSeen]
@@ -76,3 +78,5 @@ class RunSeen:
     optimizer: str = "SGD"
     labels_in_order: bool = False
     first_penalty: float | None = None
+    summed: bool = False
+    chance_loss: float | None = None

@@ -101,6 +101,11 @@ def _kind_of_rows(rows: np.ndarray, head: Head) -> str:
     return "multi-label" if probabilities or np.isin(rows, (0.0, 1.0)).all() else "values"
 
 
+def at_most_one_yes(rows: np.ndarray) -> bool:
+    """True for rows of 0/1 of which none has more than one 1."""
+    return rows.ndim == 2 and bool(np.isin(rows, (0.0, 1.0)).all() and (rows.sum(axis=1) <= 1.0).all())
+
+
 def _are_probabilities(values: np.ndarray) -> bool:
     return bool(values.min() >= 0.0 and values.max() <= 1.0)
 
