@@ -32,7 +32,9 @@ def sample_losses(model: Any, labels: np.ndarray, outputs: np.ndarray) -> np.nda
     return means
 
 
-def constant_losses(model: Any, labels: np.ndarray, output_shape: tuple[int, ...]) -> np.ndarray | None:
+def constant_losses(
+    model: Any, labels: np.ndarray, output_shape: tuple[int, ...], weights: np.ndarray
+) -> np.ndarray | None:
     """The loss of each sample if the best constant were answered to all; None if that cannot be known.
 
     The best of: the shares of the classes for a cross-entropy; mean and median of the labels for any other loss.
@@ -41,14 +43,15 @@ def constant_losses(model: Any, labels: np.ndarray, output_shape: tuple[int, ...
         model: A compiled model with one output.
         labels: Labels, shape (n, ...).
         output_shape: Shape of an output without the batch axis.
+        weights: How many samples of the data each of these stands for, shape (n,), > 0.
     """
     candidates = []
-    for answer in _constant_answers(model, labels, output_shape[-1] if output_shape else 1):
+    for answer in _constant_answers(model, labels, output_shape[-1] if output_shape else 1, weights):
         answers = np.broadcast_to(answer, (len(labels), *output_shape)).astype(keras.config.floatx())
         losses = sample_losses(model, labels, answers)
         if losses is not None and np.isfinite(losses).all():
             candidates.append(losses)
-    return min(candidates, key=lambda losses: float(losses.mean()), default=None)
+    return min(candidates, key=lambda losses: float(_average(losses, weights)), default=None)
 
 
 def the_loss(model: Any) -> Any | None:
@@ -58,20 +61,34 @@ def the_loss(model: Any) -> Any | None:
     return losses[0].loss if len(losses) == 1 and not losses[0].path else None
 
 
-def _constant_answers(model: Any, labels: np.ndarray, units: int) -> list[np.ndarray]:
+def _constant_answers(model: Any, labels: np.ndarray, units: int, weights: np.ndarray) -> list[np.ndarray]:
     kind, from_logits = loss_kind(the_loss(model))
     values = labels.astype(np.float64)
     if kind == "sparse":
         classes = values.reshape(-1).astype(int)
         if classes.min() < 0 or classes.max() >= units:
             return []
-        shares = np.bincount(classes, minlength=units) / classes.size
+        counts = np.bincount(classes, np.repeat(weights, classes.size // len(weights)), minlength=units)
+        shares = counts / counts.sum()
         return [np.log(np.maximum(shares, keras.config.epsilon())) if from_logits else shares]
     columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
     if columns.shape[1] != units:
         return []
-    mean = columns.mean(axis=0)
+    mean = _average(columns, weights)
     if not from_logits:
-        return [mean, np.median(columns, axis=0)]
+        return [mean, _median(columns, weights)]
     mean = np.clip(mean, keras.config.epsilon(), 1.0 - keras.config.epsilon())
     return [np.log(mean) if kind == "categorical" else np.log(mean) - np.log1p(-mean)]
+
+
+def _average(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Over the first axis; with several entries in a sample, each has the sample's weight."""
+    return np.asarray(np.average(values, axis=0, weights=np.repeat(weights, len(values) // len(weights))))
+
+
+def _median(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Of each column the smallest value that half of the weight does not exceed."""
+    order = np.argsort(columns, axis=0, kind="stable")
+    below = np.cumsum(np.repeat(weights, len(columns) // len(weights))[order], axis=0)
+    middle = (below >= 0.5 * below[-1]).argmax(axis=0)
+    return np.asarray(np.take_along_axis(columns, np.take_along_axis(order, middle[None], axis=0), axis=0)[0])

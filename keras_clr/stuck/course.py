@@ -16,6 +16,8 @@ from keras_clr.stuck.sequential import SequentialTest
 
 # Better than the best constant answer by so many standard errors is no accident.
 CLEAR_ADVANTAGE = 3.0
+# Of the best constant's loss: less is nothing, however sure it is. Any step on the probe samples themselves gains some.
+_LEAST_SKILL = 1e-3
 # Of the best constant's loss: closer than this, the run has learned what that constant is, and nothing else.
 SAME_LOSS = 0.02
 # Accuracies that count samples (or entries of sequences), for each kind of labels.
@@ -57,8 +59,8 @@ class Advantage:
 
     @property
     def clear(self) -> bool:
-        """Whether the model is better than any constant, beyond doubt."""
-        return self.errors >= CLEAR_ADVANTAGE
+        """Whether the model is better than any constant, beyond doubt, by an amount worth a word."""
+        return self.errors >= CLEAR_ADVANTAGE and self.skill >= _LEAST_SKILL
 
 
 class OutputCourse:

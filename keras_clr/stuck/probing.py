@@ -88,7 +88,9 @@ class Probing:
         target, array, course = self._targets[0], outputs[0], courses[0]
         losses, _ = attempt(lambda: sample_losses(self._model, target.labels, array))
         if self._constant is None:
-            self._constant, _ = attempt(lambda: constant_losses(self._model, target.labels, array.shape[1:]))
+            self._constant, _ = attempt(
+                lambda: constant_losses(self._model, target.labels, array.shape[1:], target.weights)
+            )
         needed = None
         if course.test is not None and course.metric is not None and target.classes is not None and array.ndim == 2:
             needed = needed_move(array, target.classes, course.metric.threshold, course.test.margin)
