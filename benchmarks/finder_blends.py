@@ -63,16 +63,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results/finder_regret.json")
     results = Results(parser.parse_args().results)
     print("| find_lr | valley | prior | " + " | ".join(SETS) + " |\n|" + " ---: |" * 6)
-    for valley, prior in (
-        (0.0, 0.0),
-        (1.0, 0.0),
-        (0.5, 0.0),
-        (0.0, 0.2),
-        (0.0, 0.35),
-        (0.0, 0.5),
-        (0.4, 0.2),
-        (0.0, 1.0),
-    ):
+    for valley, prior in BLENDS:
         means = []
         for part in SETS:
             cells = [cell for cell in results.cells if results.part(cell) == part]

@@ -9,8 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_clr._keras.tensors import to_numpy
-from keras_clr.finder.data import are_arrays, check_source
+from keras_clr.finder.data import are_arrays, check_source, host_array
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,9 @@ def first_samples(x: Any, y: Any, limit: int) -> Samples:
                 f"({type(batch[0]).__name__}, {type(batch[1]).__name__})"
             )
         if [shape[1:] for shape in shapes[0]] != [shape[1:] for shape in shapes[1]]:
-            raise ValueError(
-                "Argument `x` must give batches whose samples have one shape. Received: batches with arrays of shapes "
-                f"{shapes[0]}, then {shapes[1]}"
-            )
+            # As where each batch is padded to a length of its own: what came before has to do.
+            parts.pop()
+            break
         count += len(keras.tree.flatten(parts[-1][1])[0])
         if count >= limit:
             break
@@ -103,4 +101,4 @@ def _arrays(name: str, structure: Any) -> Any:
                 f"Argument `{name}` must be an array, or a list or dict of arrays. Received: a list that is no array: "
                 f"{error}"
             ) from None
-    return keras.tree.map_structure(lambda part: to_numpy(getattr(part, "values", part)), structure)
+    return keras.tree.map_structure(host_array, structure)

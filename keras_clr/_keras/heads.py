@@ -114,7 +114,7 @@ def _read_head(model: Any, tensor: Any, name: str, loss: Any) -> Head:
     same_tensor, same_shape, ends_in_link = True, True, False
     for operation in operations_behind(tensor):
         names = _activations(operation)
-        if names is None and not activations:
+        if names is None and not activations and same_shape:
             softmax_axis = _softmax_axis(operation)
             names = None if softmax_axis is None else (f"softmax over axis {softmax_axis}",)
         if names is None:
@@ -193,7 +193,9 @@ def _layer_function(layer: Any) -> str | None:
 
 
 def _softmax_axis(operation: Any) -> int | None:
-    if type(operation).__name__ != "Softmax" or not operation._inbound_nodes:
+    # The layer, or the function of `keras.ops` on a symbolic tensor.
+    known = type(operation).__name__ == "Softmax" and type(operation).__module__.startswith("keras.")
+    if not known or not operation._inbound_nodes:
         return None
     num_axes = len(operation._inbound_nodes[0].outputs[0].shape)
     axis = operation.axis

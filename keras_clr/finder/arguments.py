@@ -107,8 +107,8 @@ def check_labels(model: Any, labels: Any, in_batches: bool) -> None:
     if labels is None:
         raise ValueError("Argument `y` must be given with arrays, since the model has a loss. Received: y=None")
     check_numbers("y", labels)
-    kinds = [read_loss(loss, False, 2) for loss in losses]
     num_bad, num_samples = count_not_finite(labels)
+    kinds = [read_loss(loss, False, 2) for loss in losses] if num_bad else []
     if num_bad and all(kind is not None and kind.kind != "other" for kind in kinds):
         where = "Labels in argument `x`" if in_batches else "Argument `y`"
         raise ValueError(

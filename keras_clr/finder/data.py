@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_clr._errors import attempt
 from keras_clr._finite import bad_rows
 from keras_clr._keras.tensors import to_numpy
 
@@ -80,9 +82,16 @@ def check_input_numbers(x: Any) -> None:
 
 def count_not_finite(part: Any) -> tuple[int, int]:
     """Samples with a NaN or an infinity in any of the arrays, and samples in all; (0, 0) of what is no arrays."""
-    arrays = [to_numpy(getattr(a, "values", a)) for a in keras.tree.flatten(part)] if are_arrays(part) else []
-    rows = [bad_rows(array) for array in arrays if array.size and array.ndim and array.dtype.kind in "biuf"]
+    # What is ragged or sparse is left out.
+    found = [attempt(functools.partial(host_array, a))[0] for a in keras.tree.flatten(part)] if are_arrays(part) else []
+    arrays = [array for array in found if array is not None and array.size and array.dtype.kind in "biuf"]
+    rows = [bad_rows(array) for array in arrays if array.ndim and len(array) == len(arrays[0])]
     return int(np.logical_or.reduce(rows).sum()) if rows else 0, len(rows[0]) if rows else 0
+
+
+def host_array(array: Any) -> np.ndarray:
+    """Of an array, a tensor of any backend, or a pandas object."""
+    return np.asarray(array.to_numpy()) if hasattr(array, "iloc") else to_numpy(array)
 
 
 def first_batch(x: Any, y: Any) -> tuple[Any, Any, Any]:

@@ -123,7 +123,7 @@ def find_lr(
         if plan.end is SweepEnd.NOT_FINITE:
             counts = {name: count_not_finite(part) for name, part in (("x", x), ("y", y))}
             if plan.diverged_at_once or any(num_bad for num_bad, _ in counts.values()):
-                # The same batches again, all of them at the lowest rate: is it the rate?
+                # As many batches again (of arrays, the same ones), all at the lowest rate: is it the rate?
                 trial = _Trial(plan.rate(0), len(plan.rates) + 1)
                 run(trial.rate_of, trial.record)
                 if trial.diverged:

@@ -190,7 +190,7 @@ def right_answers(
             notes.append(
                 f"Metric `{metric.name}` does not count samples with {target.chance.kind} labels: it is not used."
             )
-        elif metric.name in target.misread_by:
+        elif (metric.name, metric.threshold) in target.misread_by:
             notes.append(f"Metric `{metric.name}` does not mean what it says for this output: it is not used.")
         elif metric.count not in (reading.num_samples, reading.num_samples * entries) or not metric.count:
             notes.append(

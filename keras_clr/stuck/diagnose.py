@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras.utils import PyDataset
-
 from keras_clr._errors import attempt
 from keras_clr._keras.compiled import check_compiled
 from keras_clr._samples import first_samples
-from keras_clr.stuck.causes import ranked
 from keras_clr.stuck.checks.data import check_order, check_repeats
 from keras_clr.stuck.diagnosis import Diagnosis, State
-from keras_clr.stuck.examination import blame_sum, examine_layers, examine_model, examine_step, find_targets
+from keras_clr.stuck.examination import examine_layers, examine_model, examine_step, find_targets, rank
 from keras_clr.stuck.probe import Probe
 
 # Of data that come in batches, so many samples are looked at.
@@ -68,7 +65,7 @@ def diagnose(model: Any, x: Any, y: Any = None) -> Diagnosis:
     in_layers, unseen = looked or ([], ())
     batches = []
     if samples.one_batch:
-        batches = check_repeats(samples.num_batches, samples.batch_size or 0, by_index=isinstance(x, PyDataset))
+        batches = check_repeats(samples.num_batches, samples.batch_size or 0)
     elif probe.classes_in_order is not None and samples.batch_size is not None:
         batches = check_order(probe.classes_in_order, samples.batch_size)
     failures = {
@@ -79,7 +76,7 @@ def diagnose(model: Any, x: Any, y: Any = None) -> Diagnosis:
     }
     return Diagnosis(
         State.NOT_TRAINED,
-        findings=ranked(blame_sum([*(examined or ()), *refused, *batches, *in_layers], model)),
+        findings=rank([*(examined or ()), *refused, *batches, *in_layers], model),
         chance=targets[0].chance if len(targets) == 1 else None,
         evidence={"num_labels": probe.num_labels},
         cannot_know=(*(f"{what}: {error}" for what, error in failures.items() if error), *unseen),

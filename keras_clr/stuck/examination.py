@@ -19,6 +19,7 @@ from keras_clr._keras.rehearsal import refusal
 from keras_clr._keras.taps import read_bad_outputs, read_layers
 from keras_clr._keras.tensors import Batch
 from keras_clr.finder.data import check_input_numbers, check_numbers
+from keras_clr.stuck.causes import ranked
 from keras_clr.stuck.causes.head import FIT_FAILS, LOSS_SUMMED
 from keras_clr.stuck.causes.layers import NO_TRAINABLE_WEIGHTS
 from keras_clr.stuck.checks.data import check_finite, check_inputs
@@ -73,6 +74,8 @@ def examine_model(model: Any, probe: Probe) -> list[Finding]:
     if model.built and not model.trainable_variables:
         findings.append(NO_TRAINABLE_WEIGHTS.finding(Confidence.CERTIFICATE, {}))
     not_finite = check_finite(probe.non_finite)
+    if not_finite and _makes_finite(model, probe.bad_inputs):
+        return findings
     return findings + (not_finite or check_inputs(probe.inputs_by_name(), targets, raw_inputs(model)))
 
 
@@ -82,12 +85,24 @@ def examine_step(model: Any, probe: Probe) -> list[Finding]:
     return [] if reason is None else [FIT_FAILS.finding(Confidence.CERTIFICATE, {}, {"reason": reason})]
 
 
-def blame_sum(findings: Sequence[Finding], model: Any) -> list[Finding]:
-    """The findings; that the loss is a sum is more than a hint beside what it does to SGD."""
-    plain_sgd = isinstance(leaf_optimizers(model.optimizer)[0], keras.optimizers.SGD)
-    if not plain_sgd or not any(f.code in LOSS_SUMMED.explains and f.confidence != Confidence.HINT for f in findings):
-        return list(findings)
-    return [replace(f, confidence=Confidence.FORECAST.value) if f.code == LOSS_SUMMED.code else f for f in findings]
+def _makes_finite(model: Any, inputs: Any) -> bool:
+    """Whether the model itself replaces what is no number: its answers are finite."""
+    if not model.built or inputs is None:
+        return False
+    num_samples = len(keras.tree.flatten(inputs)[0])
+    batch = inputs, np.zeros(num_samples), np.ones(num_samples)
+    answers, _ = attempt(lambda: predict_all(model, [batch]))
+    return answers is not None and all(np.isfinite(part).all() for part in answers)
+
+
+def rank(findings: Sequence[Finding], model: Any) -> tuple[Finding, ...]:
+    """As `ranked`; that the loss is a sum is more than a hint beside what it does to SGD."""
+    left = ranked(findings)
+    harmed = any(f.code in LOSS_SUMMED.explains and f.confidence != Confidence.HINT for f in left)
+    if not harmed or not isinstance(leaf_optimizers(model.optimizer)[0], keras.optimizers.SGD):
+        return left
+    surer = {LOSS_SUMMED.code: Confidence.FORECAST.value}
+    return ranked(replace(f, confidence=surer.get(f.code, f.confidence)) for f in left)
 
 
 def _refusal(model: Any, batch: Batch) -> str | None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from keras_clr._errors import attempt
+from keras_clr._keras.baseline import the_loss
 from keras_clr._keras.optimizers import accumulation_steps, leaf_optimizers
-from keras_clr._keras.readings import EpochReading, penalty, read_epoch
+from keras_clr._keras.readings import EpochReading, loss_kind, penalty, read_epoch
 from keras_clr._keras.reinitialise import fresh_weights
 from keras_clr._keras.tensors import to_numpy
 from keras_clr.stuck.causes import ranked
@@ -21,12 +22,12 @@ from keras_clr.stuck.checks.run_seen import EpochSeen, RunSeen
 from keras_clr.stuck.course import OutputCourse, judge, right_answers
 from keras_clr.stuck.diagnosis import Diagnosis, State
 from keras_clr.stuck.examination import (
-    blame_sum,
     examine_divergence,
     examine_layers,
     examine_model,
     find_misfit,
     find_targets,
+    rank,
 )
 from keras_clr.stuck.finding import Finding, plain
 from keras_clr.stuck.probe import Probe, Target
@@ -142,7 +143,7 @@ class Observer:
         found += self._look_inside(seen, notes)
         return Diagnosis(
             seen.state,
-            findings=ranked(blame_sum([*found, *self.findings], self._model)),
+            findings=rank([*found, *self.findings], self._model),
             chance=self._targets[0].chance if len(self._targets) == 1 else None,
             evidence=evidence,
             cannot_know=tuple(dict.fromkeys(notes)),
@@ -288,8 +289,19 @@ class Observer:
             labels_in_order=self._probe is not None and self._probe.in_class_order,
             first_penalty=self._first_penalty,
             summed=any(finding.code == LOSS_SUMMED.code for finding in self.findings),
-            chance_loss=self._chance_loss,
+            clear_mistakes=self._clear_mistakes(),
+            num_unanswered=0 if answers is None else answers.num_unanswered,
         )
+
+    def _clear_mistakes(self) -> bool:
+        """Whether a wrong answer of the only output gives its true class a probability of at most 1/2."""
+        kind, _ = loss_kind(the_loss(self._model))
+        if len(self._targets) != 1 or kind is None:
+            return False
+        labels = self._targets[0].labels
+        one_column = labels.ndim == 1 or labels.shape[-1] == 1
+        # Of steps and pixels, some may be padding, which is to weigh nothing.
+        return labels.ndim <= 2 and (kind == "categorical" or one_column)
 
     def _validation(self, logs: Mapping[str, Any]) -> float | None:
         """The validation value of the metric that the first output's course counts."""

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_clr._errors import attempt
+from keras_clr._finite import bad_rows
 from keras_clr._keras.tensors import Batch, to_numpy
 from keras_clr.finder.data import check_rows
 from keras_clr.stuck.chance import Chance, chance_level, class_indices, spread_over_classes
@@ -31,14 +32,14 @@ class Target:
         classes: Class number of each of them (of each entry, in order, if a sample has several); None if a sample is
             not of one class.
         weights: Weight of each sample, to undo that they are spread over the classes.
-        misread_by: Names of the metrics that do not mean what they say for this output and these labels.
+        misread_by: Names and thresholds of the metrics that do not mean what they say for this output and these labels.
     """
 
     chance: Chance
     labels: np.ndarray
     classes: np.ndarray | None
     weights: np.ndarray
-    misread_by: frozenset[str] = frozenset()
+    misread_by: frozenset[tuple[str, float]] = frozenset()
 
     def mean(self, values: np.ndarray) -> float:
         """Mean over the data of a value for each sample, shape (n,), or for each entry of it."""
@@ -81,6 +82,7 @@ class Probe:
         classes_in_order: Class number of every label, as they came; None if samples are not of one class.
         inputs: Mean and spread of the inputs, where they are one array of numbers.
         non_finite: For each input, by its key or its number, samples with a NaN or an infinity, and samples looked at.
+        bad_inputs: Of each input a sample with a NaN or an infinity, if it has one; None if none has.
 
     Raises:
         ValueError: If there are not as many inputs as labels.
@@ -116,6 +118,9 @@ class Probe:
             kept_counts = dict(zip(*np.unique(kept, return_counts=True), strict=True))
             self._weights = np.array([counts[c] / kept_counts[c] for c in kept])
         self.non_finite = {name: count_non_finite(array) for name, array in _by_name(arrays).items()}
+        bad = [np.flatnonzero(bad_rows(array))[:1] for array in _by_name(arrays).values() if array.dtype.kind == "f"]
+        rows = np.concatenate([*bad, np.zeros(0, int)])[:_LARGEST_BATCH]
+        self.bad_inputs = keras.tree.map_structure(lambda array: _in_floatx(array[rows]), arrays) if len(rows) else None
         self._x = keras.tree.map_structure(lambda array: _in_floatx(array[self._kept]), arrays)
         self._y = keras.tree.map_structure(lambda array: _in_floatx(array[self._kept]), labels)
         self.inputs: tuple[float, float] | None = None

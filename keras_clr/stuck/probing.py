@@ -34,6 +34,7 @@ class Answers:
         advantage: Over the best answer that does not look at the input.
         constant_loss: The loss of that answer.
         moved: How far the answers are from those of the last look (root mean square); None at the first.
+        num_unanswered: Classes of the samples that none is answered with; 0 where that is not known.
         needed: How far an answer must move for `margin` of the samples to become right; None if unknown.
     """
 
@@ -45,6 +46,7 @@ class Answers:
     constant_loss: float | None = None
     moved: float | None = None
     needed: float | None = None
+    num_unanswered: int = 0
 
 
 class Probing:
@@ -91,9 +93,11 @@ class Probing:
             self._constant, _ = attempt(
                 lambda: constant_losses(self._model, target.labels, array.shape[1:], target.weights)
             )
-        needed = None
+        needed, num_unanswered = None, 0
         if course.test is not None and course.metric is not None and target.classes is not None and array.ndim == 2:
             needed = needed_move(array, target.classes, course.metric.threshold, course.test.margin)
+            answered = array.argmax(axis=1) if array.shape[1] > 1 else array[:, 0] > course.metric.threshold
+            num_unanswered = len(np.setdiff1d(target.classes, answered))
         advantage = None
         if losses is not None and self._constant is not None:
             advantage = Advantage.of(losses, self._constant, target.weights)
@@ -106,6 +110,7 @@ class Probing:
             constant_loss=target.mean(self._constant) if self._constant is not None else None,
             moved=moved,
             needed=needed,
+            num_unanswered=num_unanswered,
         )
 
     def certificate(

@@ -400,7 +400,7 @@ class TestRecords:
 
         def rows():
             for row in GRADIENTS:
-                yield row[None], np.zeros((1, 1), "float32")
+                yield row[None].astype("float32"), np.zeros((1, 1), "float32")
 
         clr = live_clr()
         model = spelling_model(3, sgd())

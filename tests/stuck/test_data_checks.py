@@ -138,6 +138,42 @@ def test_what_is_too_large_is_searched_in_part(monkeypatch):
     assert count_non_finite(np.array(["a", "b"])) == (0, 2)
 
 
+@pytest.mark.parametrize("replaces", [True, False])
+def test_a_model_that_replaces_nan_is_left_alone(replaces):
+    """Its answers to such samples are finite; of another model they are not."""
+
+    def zeros(x):
+        return keras.ops.where(keras.ops.isnan(x), 0.0, x) if replaces else 1.0 * x
+
+    model = keras.Sequential([keras.Input((3,)), layers.Lambda(zeros), layers.Dense(1, activation="sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+    x = np.repeat(NORMAL, 10, axis=0).astype("float32")
+    x[777, 1] = np.nan
+    codes = [f.code for f in diagnose(model, x, np.repeat(TWO, 10)).findings if f.confidence != "hint"]
+    assert codes == ([] if replaces else ["non-finite-inputs"])
+
+
+def test_batches_of_a_torch_dataloader_are_looked_at():
+    """Its tensors on any backend, and NaN in them."""
+    torch = pytest.importorskip("torch", reason="DataLoader comes with torch")
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "binary_crossentropy")
+    x, y = torch.tensor(NORMAL.astype("float32")), torch.tensor(TWO.astype("float32"))
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=16)
+    assert diagnose(model, loader).findings[0].code == "cross-entropy-without-activation"
+    assert diagnose(model, x, y).findings[0].code == "cross-entropy-without-activation"
+    x[70, 0] = float("nan")
+    assert "non-finite-inputs" in [f.code for f in diagnose(model, loader).findings]
+
+
+def test_batches_of_their_own_lengths_are_looked_at_as_far_as_they_are_alike():
+    """Padded each to a length of its own, as `fit` takes them."""
+    model = keras.Sequential([keras.Input((None, 2)), layers.GlobalAveragePooling1D(), layers.Dense(1, "softmax")])
+    model.compile("sgd", "binary_crossentropy")
+    batches = iter([(np.ones((8, length, 2)), np.arange(8) % 2) for length in (3, 3, 5)])
+    assert diagnose(model, batches).evidence["num_labels"] == 16
+
+
 class FirstBatch(keras.utils.PyDataset):
     """Forgets the number of the batch."""
 
@@ -158,8 +194,8 @@ def _repeats(data):
 
 
 def test_a_batch_that_comes_again_and_again_is_named():
-    """Asked for by numbers, others were meant; from a generator it may be a small data set. One batch is none."""
-    assert _repeats(FirstBatch()) == ["forecast"]
+    """A hint: it may be a small data set. One batch is no repetition."""
+    assert _repeats(FirstBatch()) == ["hint"]
     assert _repeats(iter([(NORMAL, TWO)] * 3)) == ["hint"]
     other = FirstBatch()
     other.forgets = False

@@ -244,6 +244,29 @@ def _functional(outputs, loss, labels, measures=None):
     return model, labels
 
 
+class _Counting(losses.Loss):
+    """Notes in a variable of the user's what it has seen."""
+
+    seen = None
+
+    def call(self, y_true, y_pred):
+        self.seen.assign(0.9 * self.seen + 0.1)
+        return keras.ops.mean(keras.ops.square(y_pred - y_true), axis=-1)
+
+
+def test_an_own_loss_is_tried_without_a_trace():
+    """Neither its variables nor the random state change."""
+    loss = _Counting()
+    loss.seen = keras.Variable(0.0)
+    model = compiled(dense(1), loss, [])
+    keras.utils.set_random_seed(3)
+    expected = float(keras.random.normal(()))
+    keras.utils.set_random_seed(3)
+    assert "shapes-stretched" in found(model, VALUES.astype("float32"))
+    assert float(keras.random.normal(())) == expected
+    assert float(loss.seen.value) == 0.0
+
+
 def test_a_softmax_function_over_another_axis():
     """`keras.ops.softmax` with an axis, as in a functional model."""
     for axis, expected in ((1, {"softmax-over-other-axis": "forecast"}), (-1, {}), (2, {})):
@@ -272,6 +295,34 @@ def _own_loss(y_true, y_pred):
 class _SecondColumn(losses.Loss):
     def call(self, y_true, y_pred):
         return y_pred[:, 1] - y_true[:, 1]
+
+
+class _Numbers(losses.Loss):
+    def call(self, y_true, y_pred):
+        rows = keras.ops.one_hot(keras.ops.cast(y_true[..., 0], "int32"), y_pred.shape[-1])
+        return -keras.ops.sum(rows * keras.ops.log(y_pred + 1e-7), axis=-1)
+
+
+class _Noisy(losses.Loss):
+    def call(self, y_true, y_pred):
+        y_true = keras.ops.reshape(y_true, (-1, 1))
+        return keras.ops.mean(keras.ops.square(y_pred - y_true + 0.1 * keras.random.normal((1,))), axis=-1)
+
+
+class _Ranking(losses.Loss):
+    """Of all pairs of samples, on purpose."""
+
+    def call(self, y_true, y_pred):
+        y_true, y_pred = keras.ops.reshape(y_true, (-1,)), keras.ops.reshape(y_pred, (-1,))
+        margin = (y_pred[:, None] - y_pred[None, :]) * keras.ops.sign(y_true[:, None] - y_true[None, :])
+        return keras.ops.mean(keras.ops.relu(1.0 - margin), axis=-1)
+
+
+class Softmax(layers.Layer):
+    """Not Keras' own: it has no axis."""
+
+    def call(self, x):
+        return keras.ops.softmax(x)
 
 
 STEPS = (6, 4)
@@ -332,6 +383,28 @@ HEALTHY = {
     "own loss that wants rows": lambda: (compiled(dense(5), _SecondColumn(), []), ONE_HOT),
     # Over the places: which of the steps is it?
     "pointer": lambda: (compiled(lambda: [layers.Dense(1), layers.Softmax(axis=1)], "bce", [], STEPS), STEP_ROWS),
+    "pointer, flattened": lambda: (
+        compiled(
+            lambda: [layers.Dense(1), layers.Softmax(axis=1), layers.Flatten()],
+            "sparse_categorical_crossentropy",
+            [],
+            STEPS,
+        ),
+        STEP_ROWS.argmax(axis=1)[:, 0],
+    ),
+    "classes first, turned round": lambda: (
+        compiled(
+            lambda: [layers.Dense(5), layers.Permute((2, 1)), layers.Softmax(axis=1), layers.Permute((2, 1))],
+            "sparse_categorical_crossentropy",
+            [],
+            STEPS,
+        ),
+        TAGS,
+    ),
+    "own softmax": lambda: (compiled(lambda: [layers.Dense(2), Softmax()], "sparse_categorical_crossentropy"), TWO),
+    "own loss of class numbers": lambda: (compiled(dense(5, "softmax"), _Numbers(), []), FIVE[:, None]),
+    "own noisy loss": lambda: (compiled(dense(1), _Noisy(), []), VALUES),
+    "own ranking loss": lambda: (compiled(dense(1), _Ranking(), []), VALUES),
     "pointer, one score a step": lambda: (
         compiled(
             lambda: [layers.Dense(1), layers.Flatten(), layers.Softmax()], "sparse_categorical_crossentropy", [], STEPS

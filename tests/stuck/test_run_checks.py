@@ -83,22 +83,24 @@ def test_one_class_at_a_time():
 
 
 def test_a_split_of_sorted_data():
-    """Where the labels come in order, the split is blamed, and the fix shuffles."""
+    """Where the labels come in order, the split is blamed if there is one, and the fix shuffles, too."""
     epochs = [dataclasses.replace(QUIET, epoch=i, accuracy=0.9, validation_accuracy=0.0) for i in range(3)]
     for in_order in (False, True):
         (finding,) = check_run(dataclasses.replace(RUN, epochs=epochs, labels_in_order=in_order))
         assert finding.code == "validation-at-chance"
         assert ("validation_split" in finding.sentence) is in_order
         assert ("permutation" in finding.fix) is in_order
+        assert "model.evaluate" in finding.fix
 
 
 def test_wrong_answers_that_cost_next_to_nothing():
     """With half of the answers wrong a cross-entropy is at least 0.35, if all samples weigh 1."""
-    assert codes([CHEAP], chance_loss=0.693) == ["zero-sample-weights"]
+    seen = {"clear_mistakes": True, "num_unanswered": 1}
+    assert codes([CHEAP], **seen) == ["zero-sample-weights"]
     for healthy in ({"loss": 0.05}, {"state": State.LEARNING}, {"accuracy": 0.9999}):
-        assert codes([CHEAP | healthy], chance_loss=0.693) == []
-    # Of another loss, nothing is known.
-    assert codes([CHEAP], chance_loss=None) == []
+        assert codes([CHEAP | healthy], **seen) == []
+    # Of another loss, nothing is known; and a class that is answered weighs something.
+    assert codes([CHEAP], **seen | {"clear_mistakes": False}) == codes([CHEAP], **seen | {"num_unanswered": 0}) == []
 
 
 def test_a_sum_is_not_compared_with_a_mean():

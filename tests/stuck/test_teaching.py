@@ -155,8 +155,9 @@ def test_a_metric_that_misleads_decides_over_no_state():
     assert diagnosis.state is State.LEARNING
     assert "`binary_accuracy` does not mean what it says" in " ".join(diagnosis.cannot_know)
     # A second one that can be trusted is used.
-    both = watched(classifier(metrics=[*measures, "accuracy"]), epochs=30)
-    assert both.evidence["training_accuracy"] > 0.8
+    for others in (["accuracy"], [keras.metrics.BinaryAccuracy(threshold=0.5)]):
+        both = watched(classifier(metrics=[*measures, *others]), epochs=30)
+        assert both.evidence["training_accuracy"] > 0.8
 
 
 def test_a_sum_over_the_batch_is_named_where_it_does_harm():
@@ -172,12 +173,25 @@ def test_a_sum_over_the_batch_is_named_where_it_does_harm():
     after = watched(sick, X, targets, epochs=12)
     assert after.state is State.DIVERGED
     assert causes(after) == ["loss-summed"]
-    assert causes(before) in ([], ["loss-summed"])
+    hint = [f for f in before.findings if f.code == "loss-summed"]
+    assert len(hint) == 1
     names = {"model": summed(keras.optimizers.SGD(0.05))}
     exec(after.findings[0].fix, names)
     assert causes(watched(names["model"], X, targets, epochs=12)) == []
     assert names["model"].evaluate(X, targets, verbose=0)[0] < 0.1 * targets.var()
     assert causes(watched(summed(keras.optimizers.Adam(0.01)), X, targets, epochs=12)) == []
+
+
+@pytest.mark.parametrize("kind", ["rare", "focal"])
+def test_small_weights_that_are_meant_are_left_alone(kind):
+    """A rare class weighed up, so that the accuracy is below chance; a loss of which most answers cost nothing."""
+    rng = np.random.default_rng(3)
+    rare = np.arange(2000) % 50 == 0
+    x = (rng.normal(size=(2000, 4)) + 1.5 * rare[:, None]).astype("float32")
+    loss = "binary_crossentropy" if kind == "rare" else keras.losses.BinaryFocalCrossentropy(gamma=5.0)
+    weights = {0: 0.01, 1: 0.5} if kind == "rare" else None
+    diagnosis = watched(classifier(loss=loss), x, rare.astype(int), epochs=12, class_weight=weights)
+    assert "zero-sample-weights" not in [f.code for f in diagnosis.findings]
 
 
 def test_the_first_loss_of_a_sum_is_no_sign_of_wrong_answers():

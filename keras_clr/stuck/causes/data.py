@@ -114,13 +114,16 @@ CLASSES_IN_ORDER = Cause(
 
 SAME_BATCH_AGAIN = Cause(
     code="same-batch-again",
-    sentence=("The first {num_batches} batches are the same to the last bit, {batch_size} samples: {consequence}"),
+    sentence=(
+        "The first {num_batches} batches are the same to the last bit, {batch_size} samples: if there are others, they "
+        "are never seen."
+    ),
     cannot_know=("Whether it is meant so: all samples in one batch, again and again.", _ALL_INPUTS),
     fix=(
         "import numpy as np\n"
         "\n"
-        "for number, (inputs, labels) in zip(range(3), x):  # of a PyDataset: x[0], x[1], x[2]\n"
-        "    print(number, np.shape(labels), float(np.mean(inputs)))  # each batch another mean?\n"
+        "for number, batch in zip(range(3), x):  # of a PyDataset: x[0], x[1], x[2]\n"
+        "    print(number, np.shape(batch[1]), float(np.mean(batch[0])))  # each batch another mean?\n"
         "# No? Use `index` in __getitem__; make the iterator once, before the loop that yields.\n"
     ),
 )

@@ -155,20 +155,15 @@ def _check_contradictions(arrays: Mapping[str, np.ndarray], targets: np.ndarray)
     return [causes.CONTRADICTING_LABELS.finding(Confidence.HINT, numbers)]
 
 
-def check_repeats(num_batches: int, batch_size: int, *, by_index: bool) -> list[Finding]:
+def check_repeats(num_batches: int, batch_size: int) -> list[Finding]:
     """Batches that are all the same.
 
     Args:
         num_batches: How many were seen, >= 2.
         batch_size: Samples in each.
-        by_index: Whether they were asked for by their numbers: else it may be a small data set, repeated.
     """
-    consequence = "there is nothing else to learn from."
-    if by_index:
-        consequence = "whatever the number of the batch that is asked for. The other samples are never seen."
     numbers = {"num_batches": num_batches, "batch_size": batch_size}
-    sure = Confidence.FORECAST if by_index else Confidence.HINT
-    return [causes.SAME_BATCH_AGAIN.finding(sure, numbers, {"consequence": consequence})]
+    return [causes.SAME_BATCH_AGAIN.finding(Confidence.HINT, numbers)]
 
 
 def check_order(classes_in_order: np.ndarray, batch_size: int) -> list[Finding]:

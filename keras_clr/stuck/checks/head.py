@@ -71,9 +71,7 @@ def _check_stretched(head: Head, label_shape: tuple[int, ...]) -> list[Finding]:
         return []
     # A number of samples that is no size of an axis.
     output, labels = (_SAMPLES, *(size or 0 for size in head.shape)), (_SAMPLES, *label_shape[1:])
-    if head.loss.stretches:
-        pass
-    elif len(output) == len(labels) + 1 and output[-1] == 1:
+    if len(output) == len(labels) + 1 and output[-1] == 1 and not head.loss.stretches:
         labels = (*labels, 1)
     elif len(labels) == len(output) + 1 and labels[-1] == 1:
         labels = labels[:-1]

@@ -30,10 +30,10 @@ def check_metrics(head: Head, task: Task) -> list[Finding]:
     return []
 
 
-def misreading_metrics(head: Head, task: Task) -> frozenset[str]:
-    """Names of the metrics from which nothing can be told about the answers."""
-    misreadings = {metric.name: _misreading(head, task, metric) for metric in head.metrics}
-    return frozenset(name for name, found in misreadings.items() if found and found[0] != Confidence.HINT)
+def misreading_metrics(head: Head, task: Task) -> frozenset[tuple[str, float]]:
+    """Names and thresholds of the metrics from which nothing can be told about the answers."""
+    misreadings = [(metric, _misreading(head, task, metric)) for metric in head.metrics]
+    return frozenset((m.name, m.threshold) for m, found in misreadings if found and found[0] != Confidence.HINT)
 
 
 _Misreading = tuple[Confidence, str, dict[str, float]]

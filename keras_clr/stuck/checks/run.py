@@ -97,9 +97,9 @@ def _zero_weights(run: RunSeen) -> Finding | None:
 
 
 def _light_mistakes(run: RunSeen) -> Finding | None:
-    """A cross-entropy too small for the share of wrong answers: where these were, nothing weighed."""
+    """A cross-entropy too small for the share of wrong answers, and a class that is never answered."""
     last = run.epochs[-1]
-    if run.chance_loss is None or last.loss is None or last.accuracy is None:
+    if not run.clear_mistakes or not run.num_unanswered or last.loss is None or last.accuracy is None:
         return None
     if last.state not in (*STUCK, State.COLLAPSED):
         return None
@@ -111,7 +111,7 @@ def _light_mistakes(run: RunSeen) -> Finding | None:
     story = (
         f"In training {1.0 - last.accuracy:.1%} of the answers were wrong, which costs at least {least:.4g} if all "
         f"samples weigh 1, but the loss was {last.loss:.4g}: the classes that are answered wrongly weigh next to "
-        "nothing, so nothing is learned about them."
+        f"nothing, or all do, and {run.num_unanswered} of them no probe sample is answered with."
     )
     return ZERO_SAMPLE_WEIGHTS.finding(Confidence.FORECAST, numbers, {"story": story})
 
@@ -232,10 +232,10 @@ def _validation_at_chance(run: RunSeen) -> Finding | None:
     if run.labels_in_order:
         words = {
             "in_order": (
-                " The probe's labels come in the order of their classes: `validation_split` takes the last samples, "
-                "and with them classes that training does not see."
+                " The probe's labels come in the order of their classes: if `validation_split` is used, it takes the "
+                "last samples, and with them classes that training does not see."
             ),
-            "change": SHUFFLE,
+            "change": f"# With `validation_split`, shuffle before:\n{SHUFFLE}\n{SAME_CODE}",
         }
     return VALIDATION_AT_CHANCE.finding(Confidence.FORECAST, numbers, words)
 

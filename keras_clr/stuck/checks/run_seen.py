@@ -64,7 +64,9 @@ class RunSeen:
         labels_in_order: Whether the probe's labels came in the order of their classes.
         first_penalty: What the regularizers of the weights added to the loss before the first epoch.
         summed: Whether the loss adds up a batch.
-        chance_loss: Entropy of the labels' shares if the loss is a cross-entropy, else None.
+        clear_mistakes: Whether the loss is a plain cross-entropy, and a wrong answer gives its true class a probability
+            of at most 1/2.
+        num_unanswered: Classes of the probe that no sample is answered with.
     """
 
     epochs: Sequence[EpochSeen]
@@ -79,4 +81,5 @@ class RunSeen:
     labels_in_order: bool = False
     first_penalty: float | None = None
     summed: bool = False
-    chance_loss: float | None = None
+    clear_mistakes: bool = False
+    num_unanswered: int = 0
