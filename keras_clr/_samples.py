@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -95,10 +96,13 @@ def _batches(x: Any) -> Iterator[Any]:
 def _arrays(name: str, structure: Any) -> Any:
     if isinstance(structure, (list, tuple)) and not any(hasattr(part, "shape") for part in structure):
         try:
-            return np.asarray(structure)
-        except ValueError as error:  # Rows of different lengths.
+            with warnings.catch_warnings():
+                # NumPy before 1.24 only warns of rows of different lengths, and makes an array of lists.
+                warnings.simplefilter("error", UserWarning)
+                return np.asarray(structure)
+        except (ValueError, UserWarning):
             raise ValueError(
-                f"Argument `{name}` must be an array, or a list or dict of arrays. Received: a list that is no array: "
-                f"{error}"
+                f"Argument `{name}` must be an array, or a list or dict of arrays. Received: a list whose rows differ "
+                "in length"
             ) from None
     return keras.tree.map_structure(host_array, structure)

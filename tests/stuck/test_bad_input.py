@@ -36,7 +36,7 @@ DATA = {
     "lengths": (X, Y[:5], r"`x` and `y` must have the same number.*x of shape \(64, 4\), y of shape \(5,\)"),
     "inputs' lengths": ({"a": X, "b": X[:5]}, Y, r"`x` and `y` must have.*x\['b'\] of shape \(5, 4\)"),
     "x a scalar": (np.float32(3), Y, "`x` and `y` must have the same number of samples.*x=3.0"),
-    "x ragged": ([[1, 2], [3]] * 32, Y, "`x` must be an array, or a list or dict of arrays.*inhomogeneous"),
+    "x ragged": ([[1, 2], [3]] * 32, Y, "`x` must be an array, or a list or dict of arrays.*rows differ"),
     "garbage": (of("garbage"), None, r"`x` must give tuples \(inputs, labels\).*the first a str"),
     "batches None": (of(None), None, r"`x` must give tuples \(inputs, labels\).*the first a NoneType"),
     "inputs only": (of((X,)), None, r"`x` must give tuples \(inputs, labels\).*without labels"),

@@ -255,15 +255,11 @@ class _Counting(losses.Loss):
 
 
 def test_an_own_loss_is_tried_without_a_trace():
-    """Neither its variables nor the random state change."""
+    """What it keeps in a variable stays as it was."""
     loss = _Counting()
     loss.seen = keras.Variable(0.0)
     model = compiled(dense(1), loss, [])
-    keras.utils.set_random_seed(3)
-    expected = float(keras.random.normal(()))
-    keras.utils.set_random_seed(3)
     assert "shapes-stretched" in found(model, VALUES.astype("float32"))
-    assert float(keras.random.normal(())) == expected
     assert float(loss.seen.value) == 0.0
 
 
