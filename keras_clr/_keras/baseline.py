@@ -51,7 +51,7 @@ def constant_losses(
         losses = sample_losses(model, labels, answers)
         if losses is not None and np.isfinite(losses).all():
             candidates.append(losses)
-    return min(candidates, key=lambda losses: float(_average(losses, weights)), default=None)
+    return min(candidates, key=lambda losses: float(average(losses, weights)), default=None)
 
 
 def the_loss(model: Any) -> Any | None:
@@ -74,14 +74,14 @@ def _constant_answers(model: Any, labels: np.ndarray, units: int, weights: np.nd
     columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
     if columns.shape[1] != units:
         return []
-    mean = _average(columns, weights)
+    mean = average(columns, weights)
     if not from_logits:
         return [mean, _median(columns, weights)]
     mean = np.clip(mean, keras.config.epsilon(), 1.0 - keras.config.epsilon())
     return [np.log(mean) if kind == "categorical" else np.log(mean) - np.log1p(-mean)]
 
 
-def _average(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def average(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Over the first axis; with several entries in a sample, each has the sample's weight."""
     return np.asarray(np.average(values, axis=0, weights=np.repeat(weights, len(values) // len(weights))))
 

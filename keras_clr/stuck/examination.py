@@ -10,11 +10,13 @@ import keras
 import numpy as np
 
 from keras_clr._errors import attempt
+from keras_clr._keras.baseline import the_loss
 from keras_clr._keras.compiled import given_loss
 from keras_clr._keras.graph import raw_inputs
 from keras_clr._keras.heads import Head, read_heads
 from keras_clr._keras.optimizers import leaf_optimizers
 from keras_clr._keras.prediction import predict_all
+from keras_clr._keras.readings import loss_kind
 from keras_clr._keras.rehearsal import refusal
 from keras_clr._keras.taps import read_bad_outputs, read_layers
 from keras_clr._keras.tensors import Batch
@@ -60,6 +62,17 @@ def find_targets(model: Any, probe: Probe) -> tuple[list[Target], float | None]:
     loss = heads[0].loss
     entropy = len(heads) == 1 and loss is not None and loss.kind in CROSS_ENTROPIES and not loss.summed
     return targets, targets[0].chance.cross_entropy if entropy else None
+
+
+def mistakes_are_clear(model: Any, targets: Sequence[Target]) -> bool:
+    """Whether a wrong answer of the only output gives its true class a probability of at most 1/2, by its loss."""
+    kind, _ = loss_kind(the_loss(model))
+    if len(targets) != 1 or kind is None:
+        return False
+    labels = targets[0].labels
+    one_column = labels.ndim == 1 or labels.shape[-1] == 1
+    # Of steps and pixels, some may be padding, which is to weigh nothing.
+    return labels.ndim <= 2 and (kind == "categorical" or one_column)
 
 
 def examine_model(model: Any, probe: Probe) -> list[Finding]:

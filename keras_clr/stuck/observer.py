@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from keras_clr._errors import attempt
-from keras_clr._keras.baseline import the_loss
 from keras_clr._keras.optimizers import accumulation_steps, leaf_optimizers
-from keras_clr._keras.readings import EpochReading, loss_kind, penalty, read_epoch
+from keras_clr._keras.readings import EpochReading, penalty, read_epoch
 from keras_clr._keras.reinitialise import fresh_weights
 from keras_clr._keras.tensors import to_numpy
 from keras_clr.stuck.causes import ranked
@@ -27,6 +26,7 @@ from keras_clr.stuck.examination import (
     examine_model,
     find_misfit,
     find_targets,
+    mistakes_are_clear,
     rank,
 )
 from keras_clr.stuck.finding import Finding, plain
@@ -289,19 +289,9 @@ class Observer:
             labels_in_order=self._probe is not None and self._probe.in_class_order,
             first_penalty=self._first_penalty,
             summed=any(finding.code == LOSS_SUMMED.code for finding in self.findings),
-            clear_mistakes=self._clear_mistakes(),
+            clear_mistakes=mistakes_are_clear(self._model, self._targets),
             num_unanswered=0 if answers is None else answers.num_unanswered,
         )
-
-    def _clear_mistakes(self) -> bool:
-        """Whether a wrong answer of the only output gives its true class a probability of at most 1/2."""
-        kind, _ = loss_kind(the_loss(self._model))
-        if len(self._targets) != 1 or kind is None:
-            return False
-        labels = self._targets[0].labels
-        one_column = labels.ndim == 1 or labels.shape[-1] == 1
-        # Of steps and pixels, some may be padding, which is to weigh nothing.
-        return labels.ndim <= 2 and (kind == "categorical" or one_column)
 
     def _validation(self, logs: Mapping[str, Any]) -> float | None:
         """The validation value of the metric that the first output's course counts."""

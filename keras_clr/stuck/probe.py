@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_clr._errors import attempt
 from keras_clr._finite import bad_rows
+from keras_clr._keras.baseline import average
 from keras_clr._keras.tensors import Batch, to_numpy
 from keras_clr.finder.data import check_rows
 from keras_clr.stuck.chance import Chance, chance_level, class_indices, spread_over_classes
@@ -43,8 +44,7 @@ class Target:
 
     def mean(self, values: np.ndarray) -> float:
         """Mean over the data of a value for each sample, shape (n,), or for each entry of it."""
-        weights = np.repeat(self.weights, len(values) // len(self.weights))
-        return float(np.average(values, weights=weights))
+        return float(average(values, self.weights))
 
     def accuracy(self, outputs: np.ndarray, threshold: float, top_k: int = 1) -> float:
         """Share of right answers.
@@ -117,8 +117,9 @@ class Probe:
             counts = dict(zip(*np.unique(classes, return_counts=True), strict=True))
             kept_counts = dict(zip(*np.unique(kept, return_counts=True), strict=True))
             self._weights = np.array([counts[c] / kept_counts[c] for c in kept])
-        self.non_finite = {name: count_non_finite(array) for name, array in _by_name(arrays).items()}
-        bad = [np.flatnonzero(bad_rows(array))[:1] for array in _by_name(arrays).values() if array.dtype.kind == "f"]
+        named = _by_name(arrays)
+        self.non_finite = {name: count_non_finite(array) for name, array in named.items()}
+        bad = [np.flatnonzero(bad_rows(named[name]))[:1] for name, (num_bad, _) in self.non_finite.items() if num_bad]
         rows = np.concatenate([*bad, np.zeros(0, int)])[:_LARGEST_BATCH]
         self.bad_inputs = keras.tree.map_structure(lambda array: _in_floatx(array[rows]), arrays) if len(rows) else None
         self._x = keras.tree.map_structure(lambda array: _in_floatx(array[self._kept]), arrays)

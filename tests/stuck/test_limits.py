@@ -121,7 +121,9 @@ def test_without_an_accuracy_a_run_that_has_learned_everything_is_not_frozen():
     model = classifier(metrics=None, bias=(0.0, 0.0, -FAR))
     model.get_layer("head").kernel.assign([[-FAR, FAR, 0.0], *[[0.0] * 3] * 3])
     x = np.where(Y[:, 1:2] == 1, 2.0, -2.0) * np.eye(1, 4)
-    notes_of(model, StuckDetector((x, Y)), (x, Y))
+    detector = StuckDetector((x, Y))
+    notes_of(model, detector, (x, Y))
+    assert detector.stuck_epoch_ is None
 
 
 @pytest.mark.parametrize(
